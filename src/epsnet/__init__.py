@@ -1,0 +1,104 @@
+"""epsnet: deep learning with proofs attached. Importing it loads nothing but this list."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epsnet.certify.bound import Bound as Bound
+    from epsnet.certify.bound import Kind as Kind
+    from epsnet.certify.certificate import Certificate as Certificate
+    from epsnet.certify.domain import Box as Box
+    from epsnet.certify.errors import CertificateError as CertificateError
+    from epsnet.certify.errors import CheckError as CheckError
+    from epsnet.certify.errors import DomainError as DomainError
+    from epsnet.certify.errors import EpsnetError as EpsnetError
+    from epsnet.certify.errors import HypothesisError as HypothesisError
+    from epsnet.certify.errors import MissingExtraError as MissingExtraError
+    from epsnet.certify.errors import PrecisionError as PrecisionError
+    from epsnet.checker.kernel import check as check
+    from epsnet.core.calculus import add as add
+    from epsnet.core.calculus import compose as compose
+    from epsnet.core.calculus import identity as identity
+    from epsnet.core.calculus import pad_depth as pad_depth
+    from epsnet.core.calculus import parallel as parallel
+    from epsnet.core.calculus import scale as scale
+    from epsnet.core.calculus import sparse_compose as sparse_compose
+    from epsnet.core.network import Layer as Layer
+    from epsnet.core.network import Network as Network
+    from epsnet.core.realize import realize as realize
+    from epsnet.core.serial import load_network as load_network
+    from epsnet.core.serial import load_solution as load_solution
+    from epsnet.core.serial import save_network as save_network
+    from epsnet.core.serial import save_solution as save_solution
+    from epsnet.core.simplify import simplify as simplify
+    from epsnet.core.solution import Solution as Solution
+    from epsnet.core.target import DataTarget as DataTarget
+    from epsnet.core.target import Target as Target
+    from epsnet.data import Sample as Sample
+    from epsnet.data import load_mnist as load_mnist
+    from epsnet.data import read_data as read_data
+    from epsnet.inspection.inspect import inspect as inspect
+    from epsnet.interop import load_onnx as load_onnx
+    from epsnet.interop import save_onnx as save_onnx
+    from epsnet.learning.learn import learn as learn
+    from epsnet.report.figures import draw as draw
+
+# The public API, by topic: what is learned, what is known, the verbs, the calculus, files and data, errors.
+_HOME = {
+    "Network": "core.network",
+    "Layer": "core.network",
+    "Box": "certify.domain",
+    "Target": "core.target",
+    "DataTarget": "core.target",
+    "Sample": "data",
+    "Bound": "certify.bound",
+    "Kind": "certify.bound",
+    "Certificate": "certify.certificate",
+    "Solution": "core.solution",
+    "learn": "learning.learn",
+    "inspect": "inspection.inspect",
+    "check": "checker.kernel",
+    "realize": "core.realize",
+    "draw": "report.figures",
+    "compose": "core.calculus",
+    "sparse_compose": "core.calculus",
+    "parallel": "core.calculus",
+    "add": "core.calculus",
+    "scale": "core.calculus",
+    "identity": "core.calculus",
+    "pad_depth": "core.calculus",
+    "simplify": "core.simplify",
+    "load_network": "core.serial",
+    "save_network": "core.serial",
+    "load_solution": "core.serial",
+    "save_solution": "core.serial",
+    "load_onnx": "interop",
+    "save_onnx": "interop",
+    "load_mnist": "data",
+    "read_data": "data",
+    "EpsnetError": "certify.errors",
+    "DomainError": "certify.errors",
+    "HypothesisError": "certify.errors",
+    "CertificateError": "certify.errors",
+    "CheckError": "certify.errors",
+    "PrecisionError": "certify.errors",
+    "MissingExtraError": "certify.errors",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("epsnet")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"epsnet.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'epsnet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,5 @@
+"""`python -m epsnet`."""
+
+from epsnet.cli import main
+
+main()

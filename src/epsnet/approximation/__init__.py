@@ -1,0 +1,1 @@
+"""Networks built for a function, with a certificate."""

@@ -1,0 +1,94 @@
+"""What a rule sees, what it answers, and how the kernel finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from epsnet.certify.bound import Arithmetic, Bound, Kind, Norm, Sense
+from epsnet.certify.certificate import Witness
+from epsnet.certify.domain import Box
+from epsnet.certify.errors import CheckError
+from epsnet.core.network import Network
+from epsnet.core.target import DataTarget, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A claim with everything its rule may look at."""
+
+    claim: Bound
+    premises: tuple[Bound, ...]
+    network: Network
+    target: Target | DataTarget
+    witness: Witness
+
+    def require(self, condition: bool, message: str) -> None:
+        """Raise a CheckError unless the condition holds. Never `assert`, which python -O removes."""
+        if not condition:
+            raise CheckError(message)
+
+    def states(
+        self,
+        quantity: str,
+        sense: Sense,
+        *,
+        premises: int = 0,
+        norm: Norm | None = None,
+        measure: str | None = None,
+        arithmetic: Arithmetic = "exact",
+        domain: bool = True,
+        eps: bool = False,
+        network: bool = False,
+        target: bool = False,
+    ) -> None:
+        """Require the claim to be of one form in every field that a reader sees; no field is left to chance."""
+        claim = self.claim
+        same = (claim.quantity, claim.sense, claim.norm, claim.measure, claim.arithmetic) == (
+            quantity, sense, norm, measure, arithmetic,
+        )  # fmt: skip
+        given = [item is not None for item in (claim.domain, claim.eps, claim.network, claim.target)]
+        self.require(
+            same and given == [domain, eps, network, target] and len(self.premises) == premises,
+            f"It is not of the form that {claim.theorem} proves. Build it anew.",
+        )
+
+    def domain(self) -> Box:
+        """Return the domain of a claim that has one."""
+        if self.claim.domain is None:
+            raise CheckError("The claim has no domain. Build it anew.")
+        return self.claim.domain
+
+    def formula(self) -> Target:
+        """Return the target of a claim about a formula, whose domain contains that of the claim."""
+        if not isinstance(self.target, Target) or not self.target.domain.contains(self.domain()):
+            raise CheckError("The target is not a formula on the domain of the claim. Build it anew.")
+        return self.target
+
+    def array(self, name: str, kind: str) -> np.ndarray:
+        """Return a vector of the witness. CheckError if it is missing or of another type ("i" or "f")."""
+        array = self.witness.get(name)
+        if array is None or array.dtype.kind != kind or array.ndim != 1 or not np.isfinite(array).all():
+            raise CheckError(f"The witness has no valid array {name!r}. Build it anew.")
+        return array
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule established: the kind, what it checked and had to assume, and the probability it may fail with."""
+
+    kind: Kind
+    hypotheses: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    delta: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the closed list: the theorems it may prove and the function that checks a claim."""
+
+    theorems: frozenset[str]
+    check: Callable[[Context], Verdict]

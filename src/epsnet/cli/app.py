@@ -1,0 +1,232 @@
+"""The commands. Each imports what it needs inside its body, so that --help stays fast and loads no JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from epsnet.core.solution import Solution
+
+OK, CHECK_FAILED, BAD_INPUT, NOT_CERTIFIED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Neural networks with certificates: learn(eps, F), inspect, check.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Data = Annotated[str | None, typer.Option("--data", help="Files of the data: idx folder, npz or csv.")]
+Label = Annotated[str | None, typer.Option(help="Column of the labels in a table, by name or number.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"epsnet {version('epsnet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+class _FormulaCommand(TyperCommand):
+    """A command whose argument may begin with a minus: every option has two dashes, so `-x^2` can only be a formula."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Complain about unknown options with two dashes; let the parser pass over those with one."""
+        known = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        options = [arg for arg in itertools.takewhile(lambda arg: arg != "--", args) if arg.startswith("--")]
+        unknown = [arg for arg in options if arg.partition("=")[0] not in known]
+        ctx.ignore_unknown_options = not unknown
+        return super().parse_args(ctx, unknown or args)
+
+
+@contextlib.contextmanager
+def _errors_become_exit_codes(check_failed: int = CHECK_FAILED) -> Iterator[None]:
+    """Turn the error family into one sentence on stderr and the documented exit code."""
+    from epsnet.certify.errors import CertificateError, CheckError, EpsnetError
+
+    try:
+        yield
+    except EpsnetError as error:
+        code = {CheckError: check_failed, CertificateError: NOT_CERTIFIED}.get(type(error), BAD_INPUT)
+        sentence = str(error)
+    except KeyboardInterrupt as error:
+        code, sentence = INTERRUPTED, str(error) or "interrupted."
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        code, sentence = (
+            BAD_INPUT,
+            f"{error.filename or 'A file'}: {error.strerror}. Check the path and the space left.",
+        )
+    else:
+        return
+    # A sentence may quote a file: its control characters are not for the terminal.
+    printable = "".join(character if character.isprintable() else "?" for character in sentence)
+    typer.echo(f"epsnet: {printable}", err=True)
+    raise typer.Exit(code)
+
+
+@app.command(cls=_FormulaCommand)
+def learn(
+    target: Annotated[
+        str | None, typer.Argument(help='A path to data, the preset "mnist", or a formula such as "exp(x)".')
+    ] = None,
+    on: Annotated[str | None, typer.Option("--on", help='Domain of a formula: "0,1" or "x=-4,4;y=0,1".')] = None,
+    eps: Annotated[str | None, typer.Option(help="Accuracy: norm of the error, or risk for data.")] = None,
+    norm: Annotated[str, typer.Option(help="sup or L2.")] = "sup",
+    method: Annotated[str, typer.Option(help="auto, piecewise-linear or train.")] = "auto",
+    require: Annotated[
+        str | None, typer.Option(help="Weakest kind of bound to accept: PROVED, VERIFIED, STATISTICAL.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    data: Data = None,
+    label: Label = None,
+    hidden: Annotated[str | None, typer.Option(help='Training: widths of the hidden layers, "20,20".')] = None,
+    loss: Annotated[str | None, typer.Option(help="Training: cross_entropy or square.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Training: adam, adamw, momentum or sgd.")] = None,
+    step_size: Annotated[float | None, typer.Option(help="Training: the greatest step size.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Training: how often each example is visited.")] = None,
+    formula: Annotated[
+        bool, typer.Option("--formula", help="Read TARGET as a formula even if such a path exists.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Output folder; ./epsnet-out/NAME by default.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the training in this folder; no TARGET needed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Return a network that is this accurate, and prove it."""
+    from epsnet.cli.run import Run
+
+    with _errors_become_exit_codes():
+        options: dict[str, Any] = {
+            "on": on, "eps": eps, "norm": norm, "method": method, "require": require, "seed": seed, "data": data,
+            "label": label, "formula": formula,
+        }  # fmt: skip
+        training = {"hidden": hidden, "loss": loss, "optimizer": optimizer, "step_size": step_size, "epochs": epochs}
+        if resume is not None:
+            run = Run.load(resume)
+            run.refuse_changes(target, {**options, **training, "out": out})
+        else:
+            given = {name: value for name, value in training.items() if value is not None}
+            run = Run.plan(target, **options, training=given, out=out)
+        start = time.perf_counter()
+        solution = run.execute(resume=resume is not None, quiet=as_json)
+        _present(solution, run.folder, time.perf_counter() - start, as_json)
+
+
+def _present(solution: Solution, folder: Path, seconds: float, as_json: bool) -> None:
+    from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, WITNESS_FILE
+
+    names = {"solution": SOLUTION_FILE, "network": NETWORK_FILE, "witness": WITNESS_FILE, "figure": "figure.svg"}
+    paths = {key: folder / name for key, name in names.items() if (folder / name).exists()}
+    files = {"folder": str(folder), **{key: str(path) for key, path in paths.items()}}
+    if as_json:
+        _print_json({**describe(solution), "files": files, "seconds": round(seconds, 3)})
+        return
+    typer.echo(str(solution))
+    typer.echo(f"files     {folder}   ({', '.join(sorted(path.name for path in paths.values()))})")
+    typer.echo(f"seconds   {seconds:.2f}")
+    typer.echo(f"epsnet check {_quoted(folder)}")
+
+
+def describe(solution: Solution) -> dict[str, Any]:
+    """Return the stable JSON description of a solution: `network`, `error`, `optimality`, `result`."""
+    return {
+        "network": {**solution.size.to_json(), "bits": solution.bits},
+        "error": solution.error.to_json(),
+        "optimality": None if solution.optimality is None else solution.optimality.to_json(),
+        "result": solution.result,
+    }
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=1, allow_nan=False))
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="The folder of a solution.")],
+    data: Data = None,
+    label: Label = None,
+    as_json: Json = False,
+) -> None:
+    """Re-derive every bound of a solution, trusting nobody."""
+    with _errors_become_exit_codes():
+        from epsnet.checker.kernel import check as check_solution
+        from epsnet.cli.run import sample_of
+        from epsnet.core.serial import load_solution
+
+        solution = load_solution(path)
+        report = check_solution(solution, data=sample_of(solution, path, data, label))
+        if as_json:
+            # Only what was re-derived: `result` is a sentence that anybody may have written.
+            proved = {name: value for name, value in describe(solution).items() if name != "result"}
+            claims = [bound.to_json() for bound in report.checked]
+            _print_json({**proved, "checked": claims, "seconds": round(report.seconds, 3)})
+        else:
+            typer.echo(f"target       {solution.target}")
+            typer.echo(f"network      {solution.network}")
+            typer.echo(str(report))
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A network file, an ONNX file, or the folder of a solution.")],
+    as_json: Json = False,
+) -> None:
+    """Say what is true of a network: its sizes and operations."""
+    # Here a file that is no network is bad input: nothing is claimed about it that could fail a check.
+    with _errors_become_exit_codes(check_failed=BAD_INPUT):
+        from epsnet.inspection.inspect import inspect as inspect_network
+
+        found = inspect_network(path)
+        if as_json:
+            _print_json({"network": found.to_json()})
+        else:
+            typer.echo(str(found))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Prove and re-check a dozen statements on this machine."""
+    with _errors_become_exit_codes():
+        from epsnet.inspection.doctor import examine
+
+        findings = list(examine())
+        if as_json:
+            _print_json({"findings": [{**asdict(f), "seconds": round(f.seconds, 3)} for f in findings]})
+        else:
+            for finding in findings:
+                verdict = "ok  " if finding.holds else "FAIL"
+                detail = f"   {finding.detail}" if finding.detail else ""
+                typer.echo(f"{verdict}  {finding.statement}   ({finding.seconds:.2f} s){detail}")
+        if not all(finding.holds for finding in findings):
+            sys.stdout.flush()
+            raise typer.Exit(CHECK_FAILED)

@@ -1,0 +1,63 @@
+"""Progress of a training: a bar with the loss and the time left on a terminal, a few lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+
+class EpochProgress:
+    """A context manager whose value is called with the record of each epoch and the number of epochs.
+
+    It writes to stderr, nothing if `quiet`.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar: Any = None
+        self.task: Any = None
+        self.start = time.monotonic()
+        self.first = 0
+
+    def __enter__(self) -> EpochProgress:
+        """Start the clock."""
+        return self
+
+    def __call__(self, record: Any, epochs: int) -> None:
+        """Show one more epoch."""
+        if self.quiet:
+            return
+        text = f"loss {record.empirical_risk:.4f}   validation error {record.validation_error:.4f}"
+        if sys.stderr.isatty():
+            self._advance(record.epoch, epochs, text)
+            return
+        self.first = self.first or record.epoch
+        if record.epoch % max(epochs // 10, 1) == 0 or record.epoch == epochs:
+            left = (time.monotonic() - self.start) / (record.epoch - self.first + 1) * (epochs - record.epoch)
+            print(f"epoch {record.epoch}/{epochs}   {text}   {left:.0f} s left", file=sys.stderr, flush=True)
+
+    def _advance(self, epoch: int, epochs: int, text: str) -> None:
+        if self.bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                "epoch",
+                MofNCompleteColumn(),
+                BarColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+            )
+            self.bar = Progress(*columns, console=Console(stderr=True))
+            self.bar.start()
+            self.task = self.bar.add_task(text, total=epochs)
+        self.bar.update(self.task, completed=epoch, description=text)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the bar on the screen as it is."""
+        if self.bar is not None:
+            self.bar.stop()

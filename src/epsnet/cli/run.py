@@ -1,0 +1,254 @@
+"""A run of `epsnet learn`: what was asked for, where it goes, and how it continues after an interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from epsnet.certify.bound import Kind
+from epsnet.certify.errors import CertificateError, DomainError, EpsnetError, HypothesisError, MissingExtraError
+from epsnet.cli.progress import EpochProgress
+from epsnet.core.grammar import parse
+from epsnet.core.serial import make_folder, save_solution
+from epsnet.core.solution import Solution
+from epsnet.core.target import DataTarget, Target, read_domain
+from epsnet.learning.learn import learn
+from epsnet.learning.sources import PRESETS, open_source
+
+RUN_FILE, CHECKPOINT_FILE, FIGURE_FILE = "run.json", "checkpoint.npz", "figure.svg"
+_NETWORK_FILES = (".onnx", ".safetensors", ".pt", ".pth")
+_KINDS = {kind.value: kind for kind in Kind if kind is not Kind.ESTIMATED}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "target": (str,), "formula": (bool,), "norm": (str,), "method": (str,), "seed": (int,), "training": (dict,),
+    **dict.fromkeys(("on", "eps", "require", "data", "label"), (str, type(None))),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a run depends on; stored in run.json, so that --resume needs nothing else."""
+
+    target: str
+    folder: Path
+    formula: bool
+    on: str | None = None
+    eps: str | None = None
+    norm: str = "sup"
+    method: str = "auto"
+    require: str | None = None
+    seed: int = 0
+    data: str | None = None
+    label: str | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def plan(
+        cls, target: str | None, *, formula: bool, out: Path | None, training: dict[str, Any], **options: Any
+    ) -> Run:
+        """Decide what TARGET is (an existing path, then a preset, then a formula) and refuse what does not fit."""
+        if target is None or not target.strip():
+            raise DomainError(
+                'There is no target. Give a path to data, the preset "mnist", or a formula such as "exp(x)".'
+            )
+        is_data = not formula and (os.path.lexists(target) or target in PRESETS)
+        if is_data:
+            _refuse_for_data(target, options)
+            if target in PRESETS and os.path.lexists(target):
+                # Stored as data, so that the path also wins when the run is resumed or checked from another place.
+                options["data"] = options["data"] or target
+        else:
+            if not formula:
+                _refuse_missing_path(target)
+            if options["data"] or options["label"] or training:
+                raise DomainError(
+                    "--data, --label and training options are for data, the target is a formula. Leave them out."
+                )
+            if not options["on"]:
+                raise DomainError(
+                    f'The formula {target!r} needs a domain. Give one, for example --on 0,1 or --on "x=-4,4;y=0,1".'
+                )
+            if not options["eps"]:
+                raise DomainError("A formula needs an accuracy. Give one, for example --eps 1e-3.")
+        if options["require"] is not None and options["require"].upper() not in _KINDS:
+            raise DomainError(f"The kind {options['require']!r} cannot be required. Use one of {', '.join(_KINDS)}.")
+        if "hidden" in training:
+            training = {**training, "hidden": _widths(training["hidden"])}
+        name = Path(target).stem if is_data else re.sub(r"[^A-Za-z0-9]+", "-", target).strip("-")[:60]
+        run = cls(target, out or Path("epsnet-out"), not is_data, training=training, **options)
+        return run if out else replace(run, folder=run._free_folder(name or "formula"))
+
+    def _free_folder(self, name: str) -> Path:
+        """Return NAME, or NAME-2, ... : the first folder that holds no other run, so that no result is overwritten."""
+        names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        return next(self.folder / name for name in names if self._may_fill(self.folder / name))
+
+    def _may_fill(self, folder: Path) -> bool:
+        if not (folder / RUN_FILE).exists():
+            return True
+        try:
+            return replace(Run.load(folder), folder=self.folder) == self
+        except DomainError:
+            return False
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """Read the run that was started in a folder. DomainError if there is none."""
+        try:
+            stored = json.loads((folder / RUN_FILE).read_text())
+            run = cls(**{**stored, "folder": folder})
+            if not all(type(getattr(run, name)) in types for name, types in _TYPES.items()):
+                raise TypeError
+            return run
+        except (OSError, ValueError, TypeError, RecursionError):
+            raise DomainError(
+                f"There is no run to resume in {folder}. Give a folder that epsnet learn has started to fill."
+            ) from None
+
+    def refuse_changes(self, target: str | None, given: Mapping[str, Any]) -> None:
+        """Complain if a target or an option is given on resuming: the run has its own."""
+        if target not in (None, self.target):
+            raise DomainError(
+                f"The run in {self.folder} is about {self.target!r}. Resume it without naming another target."
+            )
+        unset = {"norm": Run.norm, "method": Run.method, "seed": Run.seed, "formula": False}
+        changed = [name for name, value in given.items() if value != unset.get(name)]
+        if changed:
+            names = ", ".join("--" + name.replace("_", "-") for name in changed)
+            raise DomainError(f"A run is resumed with the options it was started with. Leave out {names}.")
+
+    def execute(self, *, resume: bool, quiet: bool) -> Solution:
+        """Learn, save and draw. The best solution is kept when eps is not reached, the progress on an interruption."""
+        solve = self._formula() if self.formula else self._data(resume, quiet)
+        with self._output():
+            try:
+                solution = solve()
+            except CertificateError as error:
+                if error.best is None:
+                    raise
+                self._keep(error.best)
+                raise CertificateError(
+                    f"{error} The best network is kept in {self.folder}.",
+                    asked=error.asked, achieved=error.achieved, best=error.best,
+                ) from None  # fmt: skip
+            self._keep(solution)
+        return solution
+
+    @contextlib.contextmanager
+    def _output(self) -> Iterator[None]:
+        """Announce the run in its folder; take that back if it is refused before anything else came into the folder."""
+        note = self.folder / RUN_FILE
+        made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        make_folder(self.folder)
+        earlier, before = note.read_bytes() if note.exists() else None, self._contents()
+        note.write_text(json.dumps({**asdict(self), "folder": None}, indent=1))
+        try:
+            yield
+        except (EpsnetError, KeyboardInterrupt):
+            if self._contents() == before:
+                note.unlink() if earlier is None else note.write_bytes(earlier)
+                for path in made:
+                    path.rmdir()
+            raise
+
+    def _contents(self) -> set[tuple[str, int]]:
+        return {(path.name, path.stat().st_mtime_ns) for path in self.folder.iterdir() if path.name != RUN_FILE}
+
+    def _formula(self) -> Callable[[], Solution]:
+        domain, names = read_domain(self.on or "")
+        target = Target(self.target, domain, self.norm, names)  # type: ignore[arg-type]
+        return lambda: learn(target, self.eps, **self._common())
+
+    def _data(self, resume: bool, quiet: bool) -> Callable[[], Solution]:
+        source = open_source(self.target, data=self.data, label=self.label, seed=self.seed)
+        checkpoint = self.folder / CHECKPOINT_FILE
+
+        def solve() -> Solution:
+            try:
+                with EpochProgress(quiet) as progress:
+                    return learn(
+                        source.train(), self.eps, test=source.test, checkpoint=checkpoint, resume=resume,
+                        progress=progress, **self._common(), **self.training,
+                    )  # fmt: skip
+            except KeyboardInterrupt:
+                if not checkpoint.exists():
+                    raise KeyboardInterrupt("interrupted before the first epoch was over. Start again.") from None
+                again = f"epsnet learn --resume {shlex.quote(str(self.folder))}"
+                raise KeyboardInterrupt(f"interrupted; the progress is kept. Continue with: {again}") from None
+
+        return solve
+
+    def _common(self) -> dict[str, Any]:
+        require = None if self.require is None else _KINDS[self.require.upper()]
+        return {"method": self.method, "require": require, "seed": self.seed}
+
+    def _keep(self, solution: Solution) -> None:
+        save_solution(solution, self.folder)
+        try:
+            from epsnet.report.figures import draw
+
+            draw(solution, self.folder / FIGURE_FILE)
+        except MissingExtraError:
+            (self.folder / FIGURE_FILE).unlink(missing_ok=True)
+
+
+def _widths(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise DomainError(
+            f'The widths {text!r} are no list of numbers. Give something like --hidden "20,20".'
+        ) from None
+
+
+def _refuse_for_data(target: str, options: Mapping[str, Any]) -> None:
+    if Path(target).suffix.lower() in _NETWORK_FILES:
+        raise HypothesisError(
+            f"{target} holds a network, which cannot be a target yet. Give data (idx, npz, csv) or a formula."
+        )
+    if options["data"] and target not in PRESETS:
+        raise DomainError(f"--data is for presets, the target {target} is the data itself. Leave one of them out.")
+    if options["on"] or options["norm"] != "sup":
+        raise DomainError(
+            f"--on and --norm are for formulas, the target {target} is data. Leave them out, or add --formula."
+        )
+
+
+def _refuse_missing_path(target: str) -> None:
+    """Complain about a path if the target is no formula but looks like a path."""
+    try:
+        parse(target)
+    except DomainError:
+        if re.fullmatch(r"[\w.~/\\: -]+", target) and re.search(r"\.[A-Za-z]\w*$|[/~\\]", target):
+            raise DomainError(
+                f"{target} does not exist. Check the path, or use --formula if a formula is meant."
+            ) from None
+        raise
+
+
+def sample_of(solution: Solution, folder: Path, data: str | None, label: str | None) -> tuple[Any, Any] | None:
+    """Return the sample that the risk of a solution is about, or None for a formula.
+
+    What run.json says about its origin is only a hint: the checker compares the hash.
+    """
+    if not isinstance(solution.target, DataTarget):
+        if data is not None:
+            raise DomainError("The target is a formula and needs no data. Leave --data out.")
+        return None
+    name, seed = data, solution.stats.get("seed")
+    with contextlib.suppress(DomainError):
+        run = Run.load(folder)
+        name, seed, label = data or run.target, run.seed, label or run.label
+        data = data or run.data
+    if name is None:
+        raise DomainError(f"The data of {folder} is unknown: no run.json tells it. Give it with --data PATH.")
+    source = open_source(name, data=data, label=label, seed=seed if type(seed) is int and seed >= 0 else 0)
+    sample = source.test()
+    return sample.matrix(), sample.labels

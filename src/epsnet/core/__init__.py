@@ -1,0 +1,1 @@
+"""The objects: networks, formulas, targets, solutions, and the calculus that combines networks."""

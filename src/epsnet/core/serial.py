@@ -1,0 +1,249 @@
+"""Files: a network as one safetensors file, a solution as a folder of canonical JSON and safetensors.
+
+    network.safetensors   arrays, and the structure as JSON in the metadata
+    witness.safetensors   the arrays of the witnesses, named by their hash
+    solution.json         target, certificate, stats; format "epsnet-solution-1"
+
+Nothing is executed on reading; sizes are limited. A file that was not written by this module gives a `CheckError`: a
+network file must be, byte for byte, what this module writes for the network that is read from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from epsnet.certify.certificate import Certificate
+from epsnet.certify.domain import exact
+from epsnet.certify.errors import CheckError, DomainError, EpsnetError
+from epsnet.certify.hashing import canonical_json
+from epsnet.core.linear_maps import Convolution, Dense, Exact, LinearMap, Sparse
+from epsnet.core.network import Layer, Network
+from epsnet.core.solution import Solution
+from epsnet.core.target import target_from_json
+
+NETWORK_FORMAT = "epsnet-network-1"
+SOLUTION_FORMAT = "epsnet-solution-1"
+NETWORK_FILE, WITNESS_FILE, SOLUTION_FILE = "network.safetensors", "witness.safetensors", "solution.json"
+MAX_JSON_BYTES = 64 * 2**20
+MAX_FILE_BYTES = 4 * 2**30
+
+
+@contextlib.contextmanager
+def refuse_malformed(what: str) -> Iterator[None]:
+    """Turn whatever reading a hostile file can raise into a CheckError that names it."""
+    try:
+        yield
+    except CheckError:
+        raise
+    except (
+        EpsnetError, SafetensorError, ArithmeticError, AttributeError, LookupError, MemoryError, OSError,
+        RecursionError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise CheckError(f"{what} cannot be read: {reason.rstrip('.')}. Build it anew.") from None
+
+
+def network_bytes(network: Network) -> bytes:
+    """Return the content of the network file; its length is what `bits` counts until a codec does better."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def store(name: str, array: Any) -> str:
+        arrays[name] = np.ascontiguousarray(array)
+        return name
+
+    def describe(linear: LinearMap, name: str) -> dict[str, Any]:
+        if isinstance(linear, Dense):
+            return {"type": "dense", "weight": store(f"{name}.weight", linear.weight)}
+        if isinstance(linear, Convolution):
+            return {
+                "type": "convolution", "kernel": store(f"{name}.kernel", linear.kernel),
+                "input_shape": list(linear.input_shape), "stride": linear.stride, "padding": linear.padding,
+            }  # fmt: skip
+        rows, columns, values = linear.entries()
+        places = {"rows": store(f"{name}.rows", rows), "columns": store(f"{name}.columns", columns)}
+        if isinstance(linear, Exact):
+            return {"type": "exact", "shape": list(linear.shape), "values": [str(value) for value in values], **places}
+        stored = store(f"{name}.values", np.array(values, dtype=np.float64))
+        return {"type": "sparse", "shape": list(linear.shape), "values": stored, **places}
+
+    layers = []
+    for number, layer in enumerate(network.layers, start=1):
+        terms = [[source, describe(linear, f"{number}.{k}")] for k, (source, linear) in enumerate(layer.terms)]
+        bias = [str(b) for b in layer.bias] if isinstance(layer.bias, tuple) else store(f"{number}.bias", layer.bias)
+        names = list(layer.activations)
+        layers.append({"terms": terms, "bias": bias, "activations": names[:1] if len(set(names)) == 1 else names})
+    structure = {"format": NETWORK_FORMAT, "inputs": network.inputs, "layers": layers}
+    return save_arrays(arrays, metadata={"epsnet": canonical_json(structure).decode("ascii")})
+
+
+def network_from_bytes(content: bytes, name: str = "The network file") -> Network:
+    """Return the network of a network file. CheckError unless the content is what `network_bytes` writes for it."""
+    with refuse_malformed(name):
+        arrays = load_arrays(content)
+        length = int.from_bytes(content[:8], "little")
+        structure = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["epsnet"])
+        if structure["format"] != NETWORK_FORMAT:
+            raise ValueError(f"format {structure['format']!r} instead of {NETWORK_FORMAT!r}")
+        layers = tuple(
+            Layer(
+                tuple((int(source), _linear_map(linear, arrays)) for source, linear in layer["terms"]),
+                tuple(map(_fraction, layer["bias"])) if isinstance(layer["bias"], list) else arrays[layer["bias"]],
+                tuple(map(str, layer["activations"])),
+            )
+            for layer in structure["layers"]
+        )
+        network = Network(int(structure["inputs"]), layers)
+        if network_bytes(network) != content:
+            raise ValueError("it is not the canonical file of the network in it")
+        return network
+
+
+def _linear_map(data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> LinearMap:
+    kind = data["type"]
+    if kind == "dense":
+        return Dense(arrays[data["weight"]])
+    if kind == "convolution":
+        channels, height, width = map(int, data["input_shape"])
+        return Convolution(arrays[data["kernel"]], (channels, height, width), int(data["stride"]), int(data["padding"]))
+    rows, columns = arrays[data["rows"]], arrays[data["columns"]]
+    height, width = map(int, data["shape"])
+    if kind == "exact":
+        places = zip(rows.tolist(), columns.tolist(), strict=True)
+        return Exact((height, width), dict(zip(places, map(_fraction, data["values"]), strict=True)))
+    if kind == "sparse":
+        return Sparse((height, width), rows, columns, arrays[data["values"]])
+    raise ValueError(f"linear map of type {kind!r}")
+
+
+def _fraction(text: Any) -> Fraction:
+    return exact(str(text), "weight")
+
+
+def save_network(network: Network, path: str | Path) -> None:
+    """Write a network file, atomically."""
+    _write(Path(path), network_bytes(network))
+
+
+def load_network(path: str | Path) -> Network:
+    """Read a network file. DomainError if it is missing, CheckError if it is not one."""
+    return network_from_bytes(_read(Path(path), MAX_FILE_BYTES), f"The file {path}")
+
+
+def solution_to_json(solution: Solution) -> dict[str, Any]:
+    """Return everything about a solution but its network and its witnesses as JSON values."""
+    certificate = solution.certificate
+    return {
+        "format": SOLUTION_FORMAT,
+        "target": solution.target.to_json(),
+        "certificate": certificate.to_json(),
+        "error": certificate.find(solution.error),
+        "optimality": None if solution.optimality is None else certificate.find(solution.optimality),
+        "stats": dict(solution.stats),
+        "result": solution.result,
+    }
+
+
+def solution_from_json(data: Any, network: Network, witnesses: Mapping[str, Mapping[str, np.ndarray]]) -> Solution:
+    """Return the solution that `solution_to_json` described. CheckError on anything it cannot have written."""
+    with refuse_malformed("The solution"):
+        found = data.get("format") if isinstance(data, dict) else None
+        if found != SOLUTION_FORMAT:
+            raise ValueError(f"format {found!r} instead of {SOLUTION_FORMAT!r}")
+        certificate = Certificate.from_json(data["certificate"], witnesses)
+        claims = [node.claim for node in certificate.nodes]
+        for index in (data["error"], data["optimality"]):
+            if index is not None and not (type(index) is int and 0 <= index < len(claims)):
+                raise ValueError("a bound points outside the certificate")
+        return Solution(
+            network=network,
+            target=target_from_json(data["target"]),
+            error=claims[data["error"]],
+            bits=8 * len(network_bytes(network)),
+            certificate=certificate,
+            optimality=None if data["optimality"] is None else claims[data["optimality"]],
+            stats=dict(data["stats"]),
+            result=str(data["result"]),
+        )
+
+
+def save_solution(solution: Solution, folder: str | Path) -> None:
+    """Write a solution; `solution.json` comes last, so that a folder with it is complete.
+
+    Raises:
+        DomainError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    data = solution_to_json(solution)
+    arrays = {
+        f"{key}.{name}": np.ascontiguousarray(array)
+        for key, witness in solution.certificate.witnesses.items()
+        for name, array in witness.items()
+    }
+    make_folder(folder)
+    save_network(solution.network, folder / NETWORK_FILE)
+    _write(folder / WITNESS_FILE, save_arrays(arrays))
+    _write(folder / SOLUTION_FILE, json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode())
+
+
+def load_solution(folder: str | Path) -> Solution:
+    """Read a solution. DomainError if there is none, CheckError if a file is not what it should be."""
+    folder = Path(folder)
+    if not (folder / SOLUTION_FILE).is_file():
+        raise DomainError(
+            f"There is no solution in {folder}: {SOLUTION_FILE} is missing. Give a folder that epsnet learn wrote."
+        )
+    network = load_network(folder / NETWORK_FILE)
+    witnesses: dict[str, dict[str, np.ndarray]] = {}
+    content = _read(folder / WITNESS_FILE, MAX_FILE_BYTES)
+    with refuse_malformed(f"The file {folder / WITNESS_FILE}"):
+        for name, array in load_arrays(content).items():
+            key, _, field = name.partition(".")
+            witnesses.setdefault(key, {})[field] = array
+    content = _read(folder / SOLUTION_FILE, MAX_JSON_BYTES)
+    with refuse_malformed(f"The file {folder / SOLUTION_FILE}"):
+        return solution_from_json(json.loads(content), network, witnesses)
+
+
+def make_folder(folder: Path) -> None:
+    """Create an output folder. DomainError if it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("no permission to write")
+    except OSError as error:
+        reason = error.strerror or error
+        raise DomainError(
+            f"The output folder {folder} cannot be written: {reason}. Choose another with --out."
+        ) from None
+
+
+def _read(path: Path, limit: int) -> bytes:
+    if not path.is_file():
+        raise DomainError(f"The file {path} does not exist. Give the path of a file that epsnet wrote.")
+    with refuse_malformed(f"The file {path}"), path.open("rb") as file:
+        content = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
+    if len(content) > limit:
+        raise CheckError(f"The file {path} is larger than {limit:,} bytes. Build it anew.")
+    return content
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write to a neighbor and rename, so that a reader never sees half a file."""
+    neighbor = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        neighbor.write_bytes(content)
+        neighbor.replace(path)
+    except OSError as error:
+        neighbor.unlink(missing_ok=True)
+        raise DomainError(f"{path} cannot be written: {error.strerror}. Choose another place with --out.") from None

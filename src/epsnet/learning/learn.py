@@ -1,0 +1,124 @@
+"""The verb `learn`: Learn(eps, F)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from epsnet.certify.bound import Bound, Kind
+from epsnet.certify.domain import Real, exact
+from epsnet.certify.errors import CertificateError, DomainError, HypothesisError
+from epsnet.checker.kernel import check
+from epsnet.core.solution import Solution
+from epsnet.core.target import Target
+from epsnet.data import Sample
+from epsnet.learning.formula import learn_formula
+
+METHODS = ("auto", "piecewise-linear", "train")
+"""The strategies by name: "piecewise-linear" for formulas, "train" for data; "auto" takes the one that fits."""
+
+_SMALLEST, _LARGEST = Fraction("1e-300"), Fraction("1e300")
+
+
+def learn(
+    target: Target | Sample,
+    eps: Real | None = None,
+    *,
+    test: Sample | Callable[[], Sample] | None = None,
+    method: str = "auto",
+    require: Kind | None = None,
+    allow_assumptions: bool = False,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    progress: Callable[[Any, int], None] | None = None,
+    **training: Any,
+) -> Solution:
+    r"""Return a network Phi with ||F - Phi|| <= eps, its size, and a bound that was re-derived by the checker.
+
+    For a formula F on an interval the network is the continuous piecewise-linear one with the fewest pieces; its error
+    is VERIFIED and so is that no function with fewer pieces reaches eps. For a sample the network minimizes the
+    empirical risk; its risk is bounded from points unused in training, STATISTICAL with confidence 1 - delta = 0.99.
+
+    Args:
+        target: a formula with its domain, or the sample to train on.
+        eps: the accuracy, > 0: the norm of the error for a formula, the risk for data. For data it may be left out.
+        test: data only: the sample the risk is measured on, or a function that reads it once training is over; by
+            default a fifth of the sample is set aside.
+        method: one of `METHODS`.
+        require: the weakest kind of bound to accept; VERIFIED for formulas and STATISTICAL for data by default.
+        allow_assumptions: accept a PROVED or VERIFIED bound that rests on assumptions.
+        seed: fixes everything random.
+        checkpoint: data only: the file that keeps the state of training.
+        resume: data only: start from the state in `checkpoint`.
+        progress: data only: called with the record of each epoch and the number of epochs.
+        **training: data only: options of `epsnet.diff.fit`, such as hidden=(20, 20), epochs=30 or loss="square".
+
+    Raises:
+        DomainError: the input makes no sense.
+        HypothesisError: no method here covers the request.
+        CertificateError: eps or `require` was not reached; the best solution is attached as `best`.
+    """
+    accuracy = None if eps is None else exact(eps, "accuracy eps")
+    if accuracy is not None and accuracy <= 0:
+        raise DomainError(f"The accuracy eps = {eps} is not positive. Ask for something like 1e-3.")
+    if accuracy is not None and not _SMALLEST <= accuracy <= _LARGEST:
+        raise DomainError(f"The accuracy eps = {eps} is beyond the numbers of float64. Ask for something like 1e-3.")
+    if method not in METHODS:
+        raise DomainError(f"The method {method!r} is unknown. Use one of {', '.join(METHODS)}.")
+    if isinstance(target, Target):
+        if accuracy is None:
+            raise DomainError("A formula needs an accuracy. Give eps, for example 1e-3.")
+        if method == "train":
+            raise HypothesisError(
+                "The method 'train' learns from data, the target is a formula. Use 'piecewise-linear'."
+            )
+        if training or test is not None or checkpoint is not None:
+            raise DomainError("Training options are for data, the target is a formula. Leave them out.")
+        solution = learn_formula(target, accuracy)
+        needed = require or Kind.VERIFIED
+    elif isinstance(target, Sample):
+        if method == "piecewise-linear":
+            raise HypothesisError("The method 'piecewise-linear' needs a formula, the target is data. Use 'train'.")
+        if require in (Kind.PROVED, Kind.VERIFIED):
+            raise HypothesisError(
+                f"A risk can only be known as STATISTICAL from a sample, not {require.value}. Require STATISTICAL."
+            )
+        from epsnet.learning.data import learn_data
+
+        solution = learn_data(
+            target, test, seed=seed, checkpoint=checkpoint, resume=resume, progress=progress, **training
+        )
+        needed = require or Kind.STATISTICAL
+    else:
+        raise DomainError(f"{type(target).__name__} is no target. Give a Target or a Sample.")
+    check(solution)
+    return _accept(solution, accuracy, needed, allow_assumptions)
+
+
+def _accept(solution: Solution, eps: Fraction | None, require: Kind, allow_assumptions: bool) -> Solution:
+    error = solution.error
+    if eps is not None and error.limit > eps:
+        raise CertificateError(
+            f"The {error.quantity} is at most {error.value:.6g}, not {float(eps):.6g} as asked. "
+            f"Ask for less, or give more data or a larger network.",
+            asked=float(eps), achieved=error.value, best=solution,
+        )  # fmt: skip
+    if not satisfies(error, require, allow_assumptions):
+        raise CertificateError(
+            f"The bound is {error.kind.value}{', with assumptions' if error.assumptions else ''}, "
+            f"{require.value} was required. Require less{', or allow assumptions' if error.assumptions else ''}.",
+            asked=float(eps or 0), achieved=error.value, best=solution,
+        )  # fmt: skip
+    return solution
+
+
+def satisfies(bound: Bound, require: Kind, allow_assumptions: bool) -> bool:
+    """Tell whether a bound may stand where a kind is required: a proof with unchecked assumptions only if allowed.
+
+    A STATISTICAL bound always assumes how the sample was drawn, so assumptions do not disqualify it.
+    """
+    proof = require in (Kind.PROVED, Kind.VERIFIED)
+    return bound.kind.satisfies(require) and (allow_assumptions or not (proof and bound.assumptions))

@@ -1,0 +1,1 @@
+"""Formulas of statistics: confidence bounds from counts."""
