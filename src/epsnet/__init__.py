@@ -40,9 +40,14 @@ if TYPE_CHECKING:
     from epsnet.data import load_mnist as load_mnist
     from epsnet.data import read_data as read_data
     from epsnet.inspection.inspect import inspect as inspect
+    from epsnet.interop import from_sklearn as from_sklearn
     from epsnet.interop import load_onnx as load_onnx
+    from epsnet.interop import load_torch as load_torch
     from epsnet.interop import save_onnx as save_onnx
+    from epsnet.learning.estimators import EpsClassifier as EpsClassifier
+    from epsnet.learning.estimators import EpsRegressor as EpsRegressor
     from epsnet.learning.learn import learn as learn
+    from epsnet.report.document import write_report as write_report
     from epsnet.report.figures import draw as draw
 
 # The public API, by topic: what is learned, what is known, the verbs, the calculus, files and data, errors.
@@ -62,6 +67,7 @@ _HOME = {
     "check": "checker.kernel",
     "realize": "core.realize",
     "draw": "report.figures",
+    "write_report": "report.document",
     "compose": "core.calculus",
     "sparse_compose": "core.calculus",
     "parallel": "core.calculus",
@@ -76,6 +82,8 @@ _HOME = {
     "save_solution": "core.serial",
     "load_onnx": "interop",
     "save_onnx": "interop",
+    "load_torch": "interop",
+    "from_sklearn": "interop",
     "load_mnist": "data",
     "read_data": "data",
     "EpsnetError": "certify.errors",
@@ -87,6 +95,9 @@ _HOME = {
     "MissingExtraError": "certify.errors",
 }
 
+# Defined only where scikit-learn is installed, so no star import asks for them.
+_ESTIMATORS = {"EpsRegressor": "learning.estimators", "EpsClassifier": "learning.estimators"}
+
 __all__ = list(_HOME)
 
 
@@ -95,10 +106,11 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("epsnet")
-    if name in _HOME:
-        return getattr(importlib.import_module(f"epsnet.{_HOME[name]}"), name)
+    home = {**_HOME, **_ESTIMATORS}
+    if name in home:
+        return getattr(importlib.import_module(f"epsnet.{home[name]}"), name)
     raise AttributeError(f"module 'epsnet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_ESTIMATORS, "__version__"])

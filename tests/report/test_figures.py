@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from epsnet import Box, DomainError, MissingExtraError, Sample, Target, draw, learn
+from epsnet import Box, DomainError, MissingExtraError, Network, Sample, Target, draw, learn
+from epsnet.report.figures import breakpoints
 
 
 def line(n=60):
@@ -47,6 +48,22 @@ def test_legend_tells_what_is_certified(tmp_path):
     with rc_context({"svg.fonttype": "none"}):
         text = draw(SOLUTIONS["curve"](), tmp_path / "a.svg").read_text()
     assert "VERIFIED" in text and "breakpoints" in text and "exp(x)" in text
+
+
+def test_breakpoints():
+    # relu(2x - 1), relu(1 - 3x), relu(x + 5) and a constant bend at 1/2, at 1/3, outside, and nowhere.
+    hidden = ([[2.0], [-3.0], [1.0], [0.0]], [-1.0, 1.0, 5.0, 1.0])
+    network = Network.from_layers([hidden, (np.ones((1, 4)), [0.0])])
+    assert breakpoints(network, 0.0, 1.0) == pytest.approx([1 / 3, 1 / 2], rel=1e-15)
+    assert breakpoints(network, 0.4, 1.0) == pytest.approx([1 / 2])
+    smooth = Network.from_layers([hidden, (np.ones((1, 4)), [0.0])], "tanh")
+    deep = Network.from_layers([hidden, (np.ones((1, 4)), [0.0]), ([[1.0]], [0.0])])
+    assert len(breakpoints(smooth, 0.0, 1.0)) == len(breakpoints(deep, 0.0, 1.0)) == 0
+
+
+def test_names_are_no_formulas(tmp_path):
+    solution = learn(Sample(np.eye(60), np.arange(60) % 2, "$\\frac$ $x", classes=("a", "b")), epochs=1, hidden=())
+    assert draw(solution, tmp_path / "a.svg").stat().st_size > 0
 
 
 @pytest.mark.parametrize("name", ["figure", "figure.txt", "figure.svg.zip"])

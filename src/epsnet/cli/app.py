@@ -136,9 +136,11 @@ def learn(
 
 
 def _present(solution: Solution, folder: Path, seconds: float, as_json: bool) -> None:
+    from epsnet.cli.run import FIGURE_FILE, REPORT_FILE
     from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, WITNESS_FILE
 
-    names = {"solution": SOLUTION_FILE, "network": NETWORK_FILE, "witness": WITNESS_FILE, "figure": "figure.svg"}
+    names = {"solution": SOLUTION_FILE, "network": NETWORK_FILE, "witness": WITNESS_FILE}
+    names |= {"figure": FIGURE_FILE, "report": REPORT_FILE}
     paths = {key: folder / name for key, name in names.items() if (folder / name).exists()}
     files = {"folder": str(folder), **{key: str(path) for key, path in paths.items()}}
     if as_json:

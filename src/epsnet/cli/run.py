@@ -20,10 +20,11 @@ from epsnet.core.grammar import parse
 from epsnet.core.serial import make_folder, save_solution
 from epsnet.core.solution import Solution
 from epsnet.core.target import DataTarget, Target, read_domain
+from epsnet.data import Sample
 from epsnet.learning.learn import learn
 from epsnet.learning.sources import PRESETS, open_source
 
-RUN_FILE, CHECKPOINT_FILE, FIGURE_FILE = "run.json", "checkpoint.npz", "figure.svg"
+RUN_FILE, CHECKPOINT_FILE, FIGURE_FILE, REPORT_FILE = "run.json", "checkpoint.npz", "figure.svg", "report.html"
 _NETWORK_FILES = (".onnx", ".safetensors", ".pt", ".pth")
 _KINDS = {kind.value: kind for kind in Kind if kind is not Kind.ESTIMATED}
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -126,19 +127,19 @@ class Run:
 
     def execute(self, *, resume: bool, quiet: bool) -> Solution:
         """Learn, save and draw. The best solution is kept when eps is not reached, the progress on an interruption."""
-        solve = self._formula() if self.formula else self._data(resume, quiet)
+        solve, sample = self._formula() if self.formula else self._data(resume, quiet)
         with self._output():
             try:
                 solution = solve()
             except CertificateError as error:
                 if error.best is None:
                     raise
-                self._keep(error.best)
+                self._keep(error.best, sample)
                 raise CertificateError(
                     f"{error} The best network is kept in {self.folder}.",
                     asked=error.asked, achieved=error.achieved, best=error.best,
                 ) from None  # fmt: skip
-            self._keep(solution)
+            self._keep(solution, sample)
         return solution
 
     @contextlib.contextmanager
@@ -161,12 +162,12 @@ class Run:
     def _contents(self) -> set[tuple[str, int]]:
         return {(path.name, path.stat().st_mtime_ns) for path in self.folder.iterdir() if path.name != RUN_FILE}
 
-    def _formula(self) -> Callable[[], Solution]:
+    def _formula(self) -> tuple[Callable[[], Solution], Callable[[], Sample | None]]:
         domain, names = read_domain(self.on or "")
         target = Target(self.target, domain, self.norm, names)  # type: ignore[arg-type]
-        return lambda: learn(target, self.eps, **self._common())
+        return lambda: learn(target, self.eps, **self._common()), lambda: None
 
-    def _data(self, resume: bool, quiet: bool) -> Callable[[], Solution]:
+    def _data(self, resume: bool, quiet: bool) -> tuple[Callable[[], Solution], Callable[[], Sample | None]]:
         source = open_source(self.target, data=self.data, label=self.label, seed=self.seed)
         checkpoint = self.folder / CHECKPOINT_FILE
 
@@ -183,20 +184,23 @@ class Run:
                 again = f"epsnet learn --resume {shlex.quote(str(self.folder))}"
                 raise KeyboardInterrupt(f"interrupted; the progress is kept. Continue with: {again}") from None
 
-        return solve
+        return solve, source.test
 
     def _common(self) -> dict[str, Any]:
         require = None if self.require is None else _KINDS[self.require.upper()]
         return {"method": self.method, "require": require, "seed": self.seed}
 
-    def _keep(self, solution: Solution) -> None:
+    def _keep(self, solution: Solution, sample: Callable[[], Sample | None]) -> None:
         save_solution(solution, self.folder)
         try:
+            from epsnet.report.document import write_report
             from epsnet.report.figures import draw
 
             draw(solution, self.folder / FIGURE_FILE)
+            write_report(solution, self.folder / REPORT_FILE, sample())
         except MissingExtraError:
-            (self.folder / FIGURE_FILE).unlink(missing_ok=True)
+            for name in (FIGURE_FILE, REPORT_FILE):
+                (self.folder / name).unlink(missing_ok=True)
 
 
 def _widths(text: str) -> list[int]:

@@ -108,15 +108,18 @@ def _scaled(linear: Map, factors: Values) -> Map | None:
         by_channel = factors.reshape(linear.output_shape[0], -1)
         if not (by_channel == by_channel[:, :1]).all():
             return None
-        kernel = exact.multiply(linear.kernel, by_channel[:, 0].reshape(-1, 1, 1, 1))
-        if not exact.is_float(kernel):
+        kernel = exact.float_product(linear.kernel, by_channel[:, 0].reshape(-1, 1, 1, 1))
+        if kernel is None:
             return None
         return Convolution(kernel, linear.input_shape, linear.stride, linear.padding)
     rows, columns, values = exact.triples(linear)
-    products = exact.multiply(values, factors[rows])
-    if exact.is_float(products) or isinstance(linear, Exact):
-        return exact.matrix(linear.shape, rows, columns, products)
-    return None
+    products = _products(linear, values, factors[rows])
+    return None if products is None else exact.matrix(linear.shape, rows, columns, products)
+
+
+def _products(linear: LinearMap, values: Values, factors: Values) -> Values | None:
+    """Return the products of entries of a map and factors, None if they leave the float64 numbers of the map."""
+    return exact.multiply(values, factors) if isinstance(linear, Exact) else exact.float_product(values, factors)
 
 
 def _through_view(outer: LinearMap, view: View, size: int) -> LinearMap | None:
@@ -128,8 +131,8 @@ def _through_view(outer: LinearMap, view: View, size: int) -> LinearMap | None:
         return None
     rows, columns, values = exact.triples(outer)
     keep = view.places[columns] >= 0
-    products = exact.multiply(values[keep], view.factors[columns[keep]])
-    if not exact.is_float(products) and not isinstance(outer, Exact):
+    products = _products(outer, values[keep], view.factors[columns[keep]])
+    if products is None:
         return None
     return exact.matrix((outer.shape[0], size), rows[keep], view.places[columns[keep]], products)
 

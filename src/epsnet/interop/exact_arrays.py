@@ -53,17 +53,24 @@ def _significant_bits(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.where(integers == 0, 0, 53 - lowest)
 
 
+def float_product(a: Values, b: Values) -> Values | None:
+    """Return the elementwise product if factors and products are float64 numbers, None otherwise."""
+    if not is_float(a) or not is_float(b):
+        return None
+    with np.errstate(over="ignore", under="ignore"):
+        result = a * b
+    bits_a, bits_b = _significant_bits(a), _significant_bits(b)
+    short = (bits_a + bits_b <= 53) | (bits_a <= 1) | (bits_b <= 1)
+    safe = (np.abs(result) > _SAFE) & np.isfinite(result)
+    return result if ((short & safe) | (a == 0) | (b == 0)).all() else None
+
+
 def multiply(a: Values, b: Values) -> Values:
     """Return the elementwise product, exactly."""
     a, b = np.broadcast_arrays(a, b)
-    if is_float(a) and is_float(b):
-        with np.errstate(over="ignore", under="ignore"):
-            result = a * b
-        bits_a, bits_b = _significant_bits(a), _significant_bits(b)
-        short = (bits_a + bits_b <= 53) | (bits_a <= 1) | (bits_b <= 1)
-        safe = (np.abs(result) > _SAFE) & np.isfinite(result)
-        if ((short & safe) | (a == 0) | (b == 0)).all():
-            return result
+    result = float_product(a, b)
+    if result is not None:
+        return result
     products = (Fraction(x) * Fraction(y) for x, y in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True))
     return shortest(products, a.shape)
 

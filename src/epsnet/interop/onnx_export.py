@@ -42,7 +42,9 @@ def save_onnx(network: Network, path: str | Path, *, arithmetic: str = "float64"
     The file computes a function of its own: weights are rounded to the arithmetic, and every operation rounds. In
     float64 only rational weights change; in float32 nearly all do, so **the float32 file is another function than the
     network**, and no bound about the network is one about the file. The file therefore carries no certificate. Its
-    metadata say which network was exported (`epsnet.sha256`) and in which arithmetic (`epsnet.arithmetic`).
+    metadata say which network was exported (`epsnet.sha256`) and in which arithmetic (`epsnet.arithmetic`). A
+    certificate stays where it is, with the solution, and speaks of every network with that hash: so `check` accepts it
+    for the network that `load_onnx` reads from a float64 file, where the hash is the same.
 
     A float64 file of a network with float64 weights is read back by `load_onnx` as a network of the same hash, except
     where activations differ from neuron to neuron in a layer, two terms of a layer read the same source, or nobody

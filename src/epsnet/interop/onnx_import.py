@@ -3,7 +3,7 @@ r"""Import of ONNX files: the network that the graph is, exactly.
 Every weight is the rational number that its float is, and every operator but one is carried out exactly; the file's own
 evaluation in float32 or float64 is a rounded version of that function. What is not exact is said here:
 
-* `BatchNormalization` needs 1 / sqrt(var + epsilon), which is rounded (`onnx_operators`).
+* `BatchNormalization` needs 1 / sqrt(var + epsilon), which is rounded (`batch_norm`).
 * x (1 + erf(x / sqrt 2)) / 2 is read as GELU and x sigmoid(x) as SiLU; in the file, sqrt 2 is a rounded constant.
 
 How operators become layers: `assembly`. The first dimension of the input is 1 or dynamic and then taken as 1.
@@ -12,7 +12,6 @@ How operators become layers: `assembly`. The first dimension of the input is 1 o
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ import numpy as np
 from epsnet.certify.errors import DomainError, EpsnetError, MissingExtraError
 from epsnet.core.network import Network
 from epsnet.interop.assembly import Assembly, Signal, check_size, constant
+from epsnet.interop.files import content
 from epsnet.interop.onnx_node import Node
 from epsnet.interop.onnx_operators import OPERATORS
 
-MAX_FILE_BYTES = 2**30
 MAX_NODES = 100_000
 MIN_OPSET = 7
 """Before opset 7, Add and Mul had other rules of broadcasting."""
@@ -43,11 +42,12 @@ _MALFORMED = (
 def load_onnx(path: str | Path) -> Network:
     """Read an ONNX file as a network R^d -> R^m: tensors are flattened, the batch dimension is dropped.
 
-    Operators: Abs, Add, AveragePool, BatchNormalization, Concat, Constant, Conv (1-D, 2-D), Div, Dropout (inference),
-    Erf, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, MaxPool, Mul, Neg,
-    PRelu (one slope), Pad (zeros), Relu, Reshape, Shape, Sigmoid, Sin, Slice, Softplus, Squeeze, Sub, Tanh, Transpose,
-    Unsqueeze; Add and Concat of any branches, products with constants only. The maximum of MaxPool is the ReLU network
-    of max(a, b) = a + relu(b - a).
+    Operators: Abs, Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv (1-D, 2-D), Div, Dropout
+    (inference), Erf, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul,
+    MaxPool, Mul, Neg, PRelu (one slope), Pad (zeros), Relu, Reshape, Shape, Sigmoid, Sin, Slice, Softplus, Split,
+    Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze; sums and Concat of any branches, products with constants only. The
+    maximum of MaxPool is the ReLU network of max(a, b) = a + relu(b - a), and Clip is two ReLUs. A Cast from float to
+    float does nothing, since nothing is rounded here.
 
     Args:
         path: the file; weights stored outside of it are not read.
@@ -68,7 +68,7 @@ def load_onnx(path: str | Path) -> Network:
         raise MissingExtraError("onnx", "Reading ONNX files") from None
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(_content(path))
+        model.ParseFromString(content(path, "an ONNX file"))
         _refuse_elsewhere(model)
         onnx.checker.check_model(model)
         with np.errstate(all="ignore"):
@@ -79,16 +79,6 @@ def load_onnx(path: str | Path) -> Network:
             raise DomainError(f"{path}: {reason}") from None
         first = reason.splitlines()[0][:300].rstrip(".")
         raise DomainError(f"{path} is not a valid ONNX file: {first}. Export the model again.") from None
-
-
-def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise DomainError("There is no such file. Give the path of an ONNX file.")
-    with path.open("rb") as file:
-        content = file.read(min(os.fstat(file.fileno()).st_size, MAX_FILE_BYTES) + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise DomainError(f"The file is larger than {MAX_FILE_BYTES:,} bytes. Use a smaller network.")
-    return content
 
 
 def _refuse_elsewhere(model: Any) -> None:
@@ -163,15 +153,14 @@ def _network(model: Any) -> Network:
     for node in graph.node:
         label = f"The node {node.name or (node.output[0] if node.output else '')!r} ({node.op_type})"
         try:
-            known[node.output[0]] = _evaluate(
-                node, assembly, known, made, opset, single, model.producer_name == PRODUCER
-            )
+            result = _evaluate(node, assembly, known, made, opset, single, model.producer_name == PRODUCER)
         except DomainError as error:
             reason = str(error)
             raise DomainError(f"{label}: {reason}") from None
         except _MALFORMED as error:
             reason = str(error).strip().splitlines()[0][:300].rstrip(".") if str(error).strip() else "it is malformed"
             raise DomainError(f"{label} does not fit its inputs: {reason}. Export the model again.") from None
+        known.update(zip(node.output, result if isinstance(result, tuple) else (result,), strict=False))
         made.update({output: node for output in node.output})
     output = graph.output[0].name
     if output not in known or not known[output].terms:
@@ -181,7 +170,7 @@ def _network(model: Any) -> Network:
 
 def _evaluate(
     node: Any, assembly: Assembly, known: dict[str, Signal], made: dict[str, Any], opset: int, single: bool, own: bool
-) -> Signal:
+) -> Signal | tuple[Signal, ...]:
     import onnx
 
     if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:

@@ -1,4 +1,4 @@
-"""What each ONNX operator does to signals: all exactly but `BatchNormalization`, which has a square root in it."""
+"""What each ONNX operator does to signals: all exactly but `BatchNormalization` (`batch_norm`)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from epsnet.core.linear_maps import Dense, Exact, LinearMap
 from epsnet.interop import exact_arrays as exact
 from epsnet.interop import windows as win
 from epsnet.interop.assembly import Signal, check_size, constant
+from epsnet.interop.batch_norm import normalized
 from epsnet.interop.exact_arrays import Values
 from epsnet.interop.onnx_node import Node, real
 
 _MAX_KRONECKER = 2**24
+_FLOAT, _INT32, _INT64, _DOUBLE = 1, 6, 7, 11
 
 
 def _spread(node: Node, signal: Signal, shape: tuple[int, ...]) -> Signal:
@@ -29,10 +31,12 @@ def _scaled(node: Node, signal: Signal, factor: float) -> Signal:
 
 
 def _sum(node: Node) -> Signal:
-    a, b = node.signal(0), node.signal(1)
-    shape = np.broadcast_shapes(a.shape, b.shape)
-    a, b = _spread(node, a, shape), _spread(node, b, shape)
-    return node.assembly.add(a, _scaled(node, b, -1.0) if node.kind == "Sub" else b)
+    parts = [node.signal(number) for number in range(len(node.inputs))]
+    shape = np.broadcast_shapes(*(part.shape for part in parts))
+    total, *others = (_spread(node, part, shape) for part in parts)
+    for part in others:
+        total = node.assembly.add(total, _scaled(node, part, -1.0) if node.kind == "Sub" else part)
+    return total
 
 
 def _product(node: Node) -> Signal:
@@ -130,6 +134,30 @@ def _leaky(node: Node) -> Signal:
     return node.assembly.write(real(node.signal(0)), f"leaky_relu({slope!r})")
 
 
+def _clip(node: Node) -> Signal:
+    """Return min(max(x, low), high) by max(x, low) = low + relu(x - low) and min(y, high) = high - relu(high - y)."""
+
+    def shifted(signal: Signal, value: float) -> Signal:
+        return node.assembly.add(signal, constant(np.full(signal.shape, value)))
+
+    signal = real(node.signal(0))
+    low, high = _clip_bound(node, 1, "min"), _clip_bound(node, 2, "max")
+    if low is not None:
+        signal = shifted(node.assembly.write(shifted(signal, -low), "relu"), low)
+    if high is not None:
+        beyond = node.assembly.write(shifted(_scaled(node, signal, -1.0), high), "relu")
+        signal = shifted(_scaled(node, beyond, -1.0), high)
+    return signal
+
+
+def _clip_bound(node: Node, number: int, name: str) -> float | None:
+    """Return a bound of Clip; None if there is none, which files also say by the largest float32."""
+    if node.optional(number) is None and name not in node.attributes:
+        return None
+    given = node.floats(number, name).item() if node.optional(number) is not None else float(node.attributes[name])
+    return None if abs(given) >= np.finfo(np.float32).max else given
+
+
 def _gelu(node: Node) -> Signal:
     if node.attributes.get("approximate", b"none") != b"none":
         raise DomainError("Only the Gelu with approximate='none' is supported. Export that one.")
@@ -198,6 +226,20 @@ def _slice(node: Node) -> Signal:
         last = end if step > 0 or end >= -size else None
         cut[axis] = slice(start, last, step)
     return _moved(node, positions[tuple(cut)])
+
+
+def _split(node: Node) -> tuple[Signal, ...]:
+    positions = node.signal(0).positions()
+    axis = node.number("axis", 0)
+    length = positions.shape[axis]
+    sizes = node.integers(1, "split")
+    if sizes is None:
+        count = node.number("num_outputs", node.outputs)
+        size = -(-length // max(count, 1))
+        sizes = [min(size, length - start) for start in range(0, length, size)]
+    if len(sizes) != node.outputs or min(sizes) < 1 or sum(sizes) != length:
+        raise DomainError(f"It splits {length} rows into parts of {sizes[:10]}. Make the parts fit.")
+    return tuple(_moved(node, part) for part in np.split(positions, np.cumsum(sizes)[:-1], axis))
 
 
 def _concat(node: Node) -> Signal:
@@ -309,25 +351,14 @@ def _max_pool(node: Node) -> Signal:
 
 
 def _batch_normalization(node: Node) -> Signal:
-    r"""Return s (x - mean) + B with s = scale / sqrt(var + epsilon), a number for each channel.
-
-    s is rounded: to 53 bits, or to 29 bits in files that compute in float32. There a product of s and a float32 weight
-    is a float64 number, so that the operator folds into a convolution without a further rounding. All else is exact.
-    """
     trains = node.number("training_mode", 0) or (node.opset < 14 and node.outputs > 1)
     if trains or not node.number("spatial", 1):
         raise DomainError("BatchNormalization is in training mode or not spatial. Export the model for inference.")
-    signal = real(node.signal(0))
     scale, shift, mean, variance = (node.floats(number, "statistics").reshape(-1) for number in (1, 2, 3, 4))
-    variance = variance + float(node.attributes.get("epsilon", np.float32(1e-5)))
-    if (variance <= 0).any():
-        raise DomainError("A variance plus epsilon is not positive. Correct the statistics.")
-    mantissa, exponent = np.frexp(scale / np.sqrt(variance))
-    factor = np.ldexp(np.rint(np.ldexp(mantissa, 29)), exponent - 29) if node.single else np.ldexp(mantissa, exponent)
-    shift = exact.add(shift, exact.multiply(exact.multiply(factor, mean), np.array(-1.0)))
-    column = (1, len(factor)) + (1,) * (len(signal.shape) - 2)
-    where = np.broadcast_to(np.arange(len(factor)).reshape(column), signal.shape).reshape(-1)
-    return node.assembly.add(node.assembly.scale(signal, factor[where]), constant(shift[where].reshape(signal.shape)))
+    epsilon = float(node.attributes.get("epsilon", np.float32(1e-5)))
+    return normalized(
+        node.assembly, real(node.signal(0)), scale, shift, mean, variance, epsilon=epsilon, single=node.single
+    )
 
 
 def _constant(node: Node) -> Signal:
@@ -338,20 +369,33 @@ def _constant(node: Node) -> Signal:
     raise DomainError("Its value is not a tensor of numbers. Use numbers.")
 
 
+def _cast(node: Node) -> Signal:
+    """Return the same numbers, as no float arithmetic rounds here; a constant is rounded as the file says."""
+    signal, kind = node.signal(0), node.number("to", 0)
+    if kind in (_FLOAT, _DOUBLE) and (signal.terms or not exact.is_float(signal.bias)):
+        return real(signal)
+    if kind in (_FLOAT, _DOUBLE):
+        single = signal.bias.astype(np.float32 if kind == _FLOAT else np.float64)
+        return constant(single.astype(np.float64).reshape(signal.shape))
+    if kind in (_INT32, _INT64) and signal.bias.dtype.kind == "i":
+        return signal
+    raise DomainError("It casts to another type than float32 and float64. Fold constants before exporting the model.")
+
+
 def _shape(node: Node) -> Signal:
     return constant(np.array(node.signal(0).shape, dtype=np.int64))
 
 
-OPERATORS: dict[str, Callable[[Node], Signal]] = {
+OPERATORS: dict[str, Callable[[Node], Signal | tuple[Signal, ...]]] = {
     "Abs": _activation("abs"), "Add": _sum, "AveragePool": _average, "BatchNormalization": _batch_normalization,
-    "Concat": _concat, "Constant": _constant, "Conv": _conv, "Div": _product, "Dropout": _identity,
-    "Erf": _activation("erf"), "Flatten": _flatten, "Gather": _gather, "Gelu": _gelu, "Gemm": _gemm,
-    "GlobalAveragePool": _average, "GlobalMaxPool": _max_pool, "Identity": _identity, "LeakyRelu": _leaky,
-    "MatMul": _matmul, "MaxPool": _max_pool, "Mul": _product,
+    "Cast": _cast, "Clip": _clip, "Concat": _concat, "Constant": _constant, "Conv": _conv, "Div": _product,
+    "Dropout": _identity, "Erf": _activation("erf"), "Flatten": _flatten, "Gather": _gather, "Gelu": _gelu,
+    "Gemm": _gemm, "GlobalAveragePool": _average, "GlobalMaxPool": _max_pool, "Identity": _identity,
+    "LeakyRelu": _leaky, "MatMul": _matmul, "MaxPool": _max_pool, "Mul": _product,
     "Neg": lambda node: _scaled(node, node.signal(0), -1.0),
     "PRelu": _leaky, "Pad": _pad, "Relu": _activation("relu"), "Reshape": _reshape, "Shape": _shape,
     "Sigmoid": _activation("sigmoid"), "Sin": _activation("sin"), "Slice": _slice,
-    "Softplus": _activation("softplus"), "Squeeze": _squeeze, "Sub": _sum, "Tanh": _activation("tanh"),
-    "Transpose": _transpose, "Unsqueeze": _unsqueeze,
+    "Softplus": _activation("softplus"), "Split": _split, "Squeeze": _squeeze, "Sub": _sum, "Sum": _sum,
+    "Tanh": _activation("tanh"), "Transpose": _transpose, "Unsqueeze": _unsqueeze,
 }  # fmt: skip
 """The supported operators."""

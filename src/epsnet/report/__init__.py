@@ -1,1 +1,1 @@
-"""Pictures of solutions."""
+"""What people look at: figures, pages, and the report of a solution."""
