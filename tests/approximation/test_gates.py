@@ -8,12 +8,13 @@ from fractions import Fraction
 
 import pytest
 
-from epsnet.approximation.gates import Gates
 from epsnet.approximation.maximum import maximum, maximum_of_five
 from epsnet.approximation.sawtooth import sawtooth, takagi, takagi_error
-from epsnet.approximation.squaring import product, square, square_error, square_on, squared_norm
+from epsnet.approximation.squaring import product, square, square_on, squared_norm
 from epsnet.certify.errors import DomainError
+from epsnet.core.gates import Gates
 from epsnet.core.realize import realize_exact
+from epsnet.core.squares import square_error
 
 F = Fraction
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 
-from epsnet.approximation.gates import Form, Gates
 from epsnet.certify.errors import DomainError
+from epsnet.core.gates import Form, Gates
 from epsnet.core.network import Network
 
 

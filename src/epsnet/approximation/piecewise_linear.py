@@ -186,7 +186,7 @@ def _network_within(target: Target, eps: Fraction) -> tuple[Network, float]:
         if not (np.isfinite(path.values).all() and np.isfinite(path.slopes).all()):
             raise _too_fine(eps, "a slope leaves the range of numbers")
         network = polygon_network(path)
-        rounding = _power_of_two_above(rounding_bound(network, target.domain))
+        rounding = power_of_two_above(rounding_bound(network, target.domain))
         # Twice: once for the rounding of the evaluation, once for that of the weights.
         if 2 * rounding <= max(allowance, float(eps) * _MARGIN / 2):
             return network, rounding
@@ -215,7 +215,7 @@ def polygon_network(path: Path) -> Network:
     return Network.from_layers([(np.ones((len(turns), 1)), -x[:-1]), (np.array([turns]), y[:1])])
 
 
-def _power_of_two_above(value: float) -> float:
+def power_of_two_above(value: float) -> float:
     """Round up coarsely, so that the order of summation in `rounding_bound` cannot change a stored bound."""
     if not np.isfinite(value):
         raise DomainError("The network can overflow in float64 on this domain. Use a smaller domain.")

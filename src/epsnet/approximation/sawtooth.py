@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from epsnet.approximation.gates import Form, Gates
 from epsnet.certify.errors import DomainError
+from epsnet.core.gates import Form, Gates
 from epsnet.core.network import Network
 
 

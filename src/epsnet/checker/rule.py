@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,6 +15,11 @@ from epsnet.certify.errors import CheckError
 from epsnet.core.network import Network
 from epsnet.core.target import DataTarget, Target
 
+MAX_NODES = 4_000_000
+"""The largest bisection tree of a witness."""
+
+Corner = tuple[Fraction, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -23,7 +28,7 @@ class Context:
     claim: Bound
     premises: tuple[Bound, ...]
     network: Network
-    target: Target | DataTarget
+    target: Target | DataTarget | None
     witness: Witness
 
     def require(self, condition: bool, message: str) -> None:
@@ -74,6 +79,29 @@ class Context:
         if array is None or array.dtype.kind != kind or array.ndim != 1 or not np.isfinite(array).all():
             raise CheckError(f"The witness has no valid array {name!r}. Build it anew.")
         return array
+
+    def leaves(self) -> Iterator[tuple[Corner, Corner]]:
+        """Yield the leaves (lower, upper) of the bisection tree of the witness; they cover the domain of the claim.
+
+        The tree is stored in prefix order: `axis` (-1 for a leaf) and `split`, the place of the cut. Every inner node
+        cuts its own cell in two, so the leaves cover the domain if all of the tree is used up; that is checked when
+        the last leaf has been taken.
+        """
+        axes, splits = self.array("axis", "i").tolist(), self.array("split", "f").tolist()
+        self.require(len(axes) == len(splits) <= MAX_NODES, "The tree is malformed or too large. Build it anew.")
+        stack: list[tuple[Corner, Corner]] = [(self.domain().lower, self.domain().upper)]
+        for axis, split in zip(axes, splits, strict=True):
+            self.require(bool(stack), "The tree has nodes beyond its last leaf. Build it anew.")
+            lower, upper = stack.pop()
+            if axis < 0:
+                yield lower, upper
+                continue
+            cut = Fraction(split)
+            inside = axis < len(lower) and lower[axis] < cut < upper[axis]
+            self.require(inside, "A cut lies outside its cell. Build it anew.")
+            stack.append(((*lower[:axis], cut, *lower[axis + 1 :]), upper))
+            stack.append((lower, (*upper[:axis], cut, *upper[axis + 1 :])))
+        self.require(not stack, "The tree does not cover the domain. Build it anew.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from flint import arb
 
 from epsnet.certify.domain import Box
 from epsnet.certify.rounding import ball
-from epsnet.core.evaluate import evaluate_jet
+from epsnet.core.evaluate import Jet, evaluate_jet
 from epsnet.core.expression import Expression
 from epsnet.core.functions import UNKNOWN, Function, square
 from epsnet.core.network import Network
@@ -142,23 +142,30 @@ def difference_range(
     """
     cell = Cell.of(lower, upper)
     form = network_forms(network, cell)[0][0]
-    at_center = evaluate_jet(expression, names, cell.center)
-    on_box = evaluate_jet(expression, names, cell.interval)
-    linear = [radius * arb(0, 1) for radius in cell.radius]
+    flat = ((arb(0),) * len(names),) * len(names)
+    at_center = evaluate_jet(expression, names, cell.center) + -Jet(form.value, form.slopes, flat)
+    on_box = evaluate_jet(expression, names, cell.interval) + -Jet(form.range(cell), form.slopes, flat)
+    return jet_range(at_center, on_box, cell.radius)
 
-    enclosures = [on_box.value - form.range(cell)]
-    offset = at_center.value - form.value
-    mean_value = offset
-    for t, slope, own in zip(linear, on_box.gradient, form.slopes, strict=True):
-        mean_value = mean_value + (slope - own) * t
+
+def jet_range(at_center: Jet, on_box: Jet, radii: Sequence[arb]) -> tuple[arb, arb]:
+    """Enclose a function by the three forms of the module, from its jets at the center of a box and over the box.
+
+    Returns:
+        Balls of radius 0, (low, high), as in `difference_range`.
+    """
+    linear = [radius * arb(0, 1) for radius in radii]
+    enclosures = [on_box.value]
+    mean_value = at_center.value
+    for t, slope in zip(linear, on_box.gradient, strict=True):
+        mean_value = mean_value + slope * t
     enclosures.append(mean_value)
-    tilt = [slope - own for slope, own in zip(at_center.gradient, form.slopes, strict=True)]
-    if len(tilt) == 1:
-        low, high = _quadratic_range(offset, tilt[0], on_box.hessian[0][0], cell.radius[0])
+    if len(radii) == 1:
+        low, high = _quadratic_range(at_center.value, at_center.gradient[0], on_box.hessian[0][0], radii[0])
     else:
-        second = offset
+        second = at_center.value
         for i, t in enumerate(linear):
-            second = second + tilt[i] * t + on_box.hessian[i][i] * square(t) / 2
+            second = second + at_center.gradient[i] * t + on_box.hessian[i][i] * square(t) / 2
             for j in range(i):
                 second = second + on_box.hessian[i][j] * t * linear[j]
         low, high = second.lower(), second.upper()

@@ -137,6 +137,10 @@ class Jet:
             ),
         )
 
+    def __neg__(self) -> Jet:
+        hessian = tuple(tuple(-entry for entry in row) for row in self.hessian)
+        return Jet(-self.value, tuple(-slope for slope in self.gradient), hessian)
+
     def compose(self, value: arb, first: arb, second: arb) -> Jet:
         """Return the jet of phi(f) from enclosures of phi(f), phi'(f) and phi''(f)."""
         p, size = self.gradient, range(len(self.gradient))

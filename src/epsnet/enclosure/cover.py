@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
+from flint import arb
 from numpy.typing import NDArray
 
+from epsnet.certify.domain import Box
 from epsnet.certify.errors import CertificateError
 from epsnet.certify.rounding import ball, ball_arithmetic, round_down, round_up
 from epsnet.core.enclose import difference_range
@@ -17,6 +20,8 @@ from epsnet.core.target import Target
 
 RELATIVE_SLACK = 2.0**-20
 """A cover is refined until its bound exceeds the largest sampled difference by at most this factor."""
+
+Corner = tuple[Fraction, ...]
 
 _MAX_CELLS = 1_000_000
 _MIN_WIDTH = Fraction(1, 2**80)
@@ -47,38 +52,58 @@ def cover(target: Target, network: Network, eps: Fraction) -> tuple[float, dict[
         )  # fmt: skip
     # A float64 number, so that rounding a bound below it up to float64 stays below it.
     limit = Fraction(round_down(min(eps, Fraction(sampled * (1.0 + RELATIVE_SLACK)) + eps / 2**40)))
-    kinks = _kinks(network)
+
+    def enclose(lower: Corner, upper: Corner) -> arb:
+        low, high = difference_range(target.expression, target.variables, network, lower, upper)
+        return high.max(-low)
+
+    return bisect(target.domain, enclose, limit, _kinks(network))
+
+
+def bisect(
+    domain: Box, enclose: Callable[[Corner, Corner], arb], limit: Fraction, cuts: Sequence[Fraction] = ()
+) -> tuple[float, dict[str, NDArray]]:
+    """Cut a box until an upper bound is at most `limit` on every cell.
+
+    Args:
+        domain: the box.
+        enclose: returns an upper bound on a cell (lower, upper); not finite where nothing is known.
+        limit: what is to be reached, a float64 number.
+        cuts: in dimension 1 the places, sorted float64 numbers, where to cut before anything is enclosed.
+
+    Returns:
+        The largest bound of a leaf, and the tree in prefix order.
+
+    Raises:
+        CertificateError: the cells became too many or too small.
+    """
     axes: list[int] = []
     splits: list[float] = []
     worst = Fraction(0)
     with ball_arithmetic():
         goal = ball(limit)
-        stack = [(target.domain.lower, target.domain.upper)]
+        stack = [(domain.lower, domain.upper)]
         while stack:
             lower, upper = stack.pop()
-            inside = kinks[bisect_right(kinks, lower[0]) : bisect_left(kinks, upper[0])] if kinks else []
+            inside = cuts[bisect_right(cuts, lower[0]) : bisect_left(cuts, upper[0])] if cuts else []
             bound = None
             if not inside:
-                low, high = difference_range(target.expression, target.variables, network, lower, upper)
-                bound = high.max(-low)
+                bound = enclose(lower, upper)
                 if bound <= goal:
                     worst = max(worst, Fraction(round_up(bound)))
                     axes.append(-1)
                     splits.append(0.0)
                     continue
-            axis = max(
-                range(len(lower)),
-                key=lambda i: (upper[i] - lower[i]) / (target.domain.upper[i] - target.domain.lower[i]),
-            )
+            axis = max(range(len(lower)), key=lambda i: (upper[i] - lower[i]) / (domain.upper[i] - domain.lower[i]))
             middle = Fraction(float(inside[len(inside) // 2] if inside else (lower[axis] + upper[axis]) / 2))
-            small = upper[axis] - lower[axis] < _MIN_WIDTH * (target.domain.upper[axis] - target.domain.lower[axis])
+            small = upper[axis] - lower[axis] < _MIN_WIDTH * (domain.upper[axis] - domain.lower[axis])
             if small or not lower[axis] < middle < upper[axis] or len(axes) >= _MAX_CELLS:
                 achieved = float("inf") if bound is None else round_up(bound)
                 raise CertificateError(
                     f"The difference to the formula could not be bounded by {float(limit):.6g} near "
                     f"{float(lower[0]):.6g}: "
                     f"the enclosure there is {achieved:.6g}. Ask for a larger eps or a smaller domain.",
-                    asked=float(eps), achieved=achieved,
+                    asked=float(limit), achieved=achieved,
                 )  # fmt: skip
             axes.append(axis)
             splits.append(float(middle))

@@ -37,7 +37,7 @@ def count_errors(network: Network, inputs: NDArray[np.float64], labels: NDArray,
     for start in range(0, len(inputs), _BLOCK):
         x, y = inputs[start : start + _BLOCK], labels[start : start + _BLOCK]
         values = realize(network, x).reshape(len(x), -1)
-        doubt = 2 * float64_error(network, x)
+        doubt = 2 * float64_error(network, x, x)
         doubt = doubt + 2.0**-50 * (doubt + np.abs(values)) + 2.0**-1000
         if tolerance is not None:
             distance = np.abs(values - y.reshape(len(x), -1))
