@@ -17,7 +17,7 @@ from epsnet.certify.domain import Box
 from epsnet.certify.errors import CheckError, DomainError, HypothesisError
 from epsnet.certify.rounding import ball_arithmetic, round_up
 from epsnet.checker.kernel import check
-from epsnet.core.circuit import Circuit, Squaring
+from epsnet.core.circuit import Circuit, Stage
 from epsnet.core.matrices import linear_map
 from epsnet.core.network import Network
 from epsnet.core.realize import realize, realize_exact
@@ -76,7 +76,7 @@ def test_a_thousand_forgeries(found):
         if kind == 0:
             forged = solution(found, value=truth * (1 - 10.0 ** generator.uniform(-4, 0)))
         elif kind == 1:
-            name = ("coefficients", "folds", "levels", "carried")[generator.integers(4)]
+            name = ("coefficients", "folds", "levels", "carried", "kept")[generator.integers(5)]
             values = tree[name].copy()
             if len(values) == 0:
                 values = np.array([generator.uniform()])
@@ -107,37 +107,43 @@ def test_a_thousand_forgeries(found):
 
 def test_a_signal_out_of_its_range_is_seen():
     """A circuit whose sum would be cut by a ReLU computes something else, and the conditions say so."""
-    good = Circuit((), (Squaring((F(0), F(1)), 4, F(2)),), (F(0), F(-1), F(1)))
-    bad = replace(good, squarings=(replace(good.squarings[0], shift=F(0)),))
-    wide = replace(good, squarings=(replace(good.squarings[0], form=(F(0), F(2))),))
+    stage = Stage((F(0), F(1)), (), 0, F(1), (F(2), F(-1)), 4)
+    good = Circuit((), (stage,), (F(-2), F(1)))
+    bad = Circuit((), (replace(stage, linear=(F(0), F(-1))),), (F(0), F(1)))
+    wide = Circuit((), (replace(stage, form=(F(0), F(2))),), (F(-2), F(1)))
     with ball_arithmetic():
         assert good.local(F(0), F(1)).holds
         assert not bad.local(F(0), F(1)).holds
         assert not wide.local(F(0), F(1)).holds
     x = [F(1, 3)]
     truth = F(1, 9) - F(1, 3)
-    assert abs(realize_exact(good.network(), x)[0] - truth) <= F(1, 2**11)
+    assert abs(realize_exact(good.network(), x)[0] - truth) <= F(1, 2**9)
     assert abs(realize_exact(bad.network(), x)[0] - truth) > F(1, 10)
 
 
 def random_circuit(generator, count):
-    def number(low, high):
-        return F(generator.randrange(low, high), 64)
+    """Return a circuit whose signals stay in range: nonnegative coefficients with a sum below 1 where it matters."""
 
-    squarings, forms = [], []
-    for j in range(count):
-        # Nonnegative coefficients whose sum is below 1 keep v in [0, 1].
-        parts = [number(1, 64 // (j + 3)) for _ in range(j + 2)]
-        forms.append(tuple(parts))
-        squarings.append(Squaring(tuple(parts), generator.randrange(1, 6)))
-    output = tuple(number(-128, 128) or F(1) for _ in range(count + 2))
-    folds = (F(1, 4),) if generator.random() < 0.5 else ()
-    circuit = Circuit(folds, tuple(squarings), output)
-    filled = tuple(
-        replace(s, shift=F(16), carried=(F(16),) * (len(b.kept) + len(b.first)))
-        for s, b in zip(squarings, circuit.beside(), strict=True)
-    )
-    return replace(circuit, squarings=filled)
+    def shares(number):
+        parts = [F(generator.randrange(1, 64), 64) for _ in range(number)]
+        return [part / (2 * sum(parts).__ceil__()) for part in parts]
+
+    stages, signals = [], 1
+    for _ in range(count):
+        carried = [tuple(shares(signals + 1)) for _ in range(generator.randrange(3))]
+        kept = generator.randrange(len(carried) + 1)
+        gain, *linear = shares(len(carried) + 3)
+        if generator.random() < 0.5:
+            gain, linear[0] = -gain, linear[0] + 2 * gain
+        stage = Stage(tuple(shares(signals + 1)), tuple(carried), kept, gain, tuple(linear), generator.randrange(1, 6))
+        stages.append(stage)
+        signals = 1 + kept
+    output = [F(generator.randrange(-128, 128), 64) for _ in range(signals + 1)]
+    return Circuit((F(1, 4),) if generator.random() < 0.5 else (), tuple(stages), tuple(output))
+
+
+def apply(affine, signals):
+    return affine[0] + sum(a * y for a, y in zip(affine[1:], signals, strict=True))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -157,10 +163,12 @@ def test_the_theorem_in_rationals(count):
             for k in range(9):
                 x = lower + (upper - lower) * F(k, 8)
                 t = abs(x - circuit.folds[0]) if circuit.folds else x
-                known = [F(1), t]
-                for squaring in circuit.squarings:
-                    known.append(sum(a * y for a, y in zip(squaring.form, known, strict=True)) ** 2)
-                polynomial = sum(b * y for b, y in zip(circuit.output, known, strict=True))
+                signals = [t]
+                for stage in circuit.stages:
+                    v, *others = (apply(affine, signals) for affine in (stage.form, *stage.carried))
+                    u = v**2 + F(1, 2 ** (2 * stage.levels + 3))
+                    signals = [stage.gain * u + apply(stage.linear, [v, *others]), *others[: stage.kept]]
+                polynomial = apply(circuit.output, signals)
                 assert abs(realize_exact(network, [x])[0] - polynomial) <= effect
 
 
@@ -168,16 +176,18 @@ def test_arrays_and_refusals(found):
     circuit = found.circuit
     arrays = {name: values.tolist() for name, values in circuit.to_arrays().items()}
     assert Circuit.from_arrays(**arrays) == circuit
-    with pytest.raises(DomainError, match="too few"):
-        Circuit.from_arrays(**{**arrays, "coefficients": arrays["coefficients"][:3]})
-    with pytest.raises(DomainError, match="do not fit"):
-        Circuit.from_arrays(**{**arrays, "levels": [*arrays["levels"], 3]})
-    with pytest.raises(DomainError, match="levels"):
-        Circuit.from_arrays(**{**arrays, "levels": [10**9 for _ in arrays["levels"]]})
-    with pytest.raises(HypothesisError, match="not used"):
-        Circuit((), (Squaring((F(0), F(1)), 1),), (F(0), F(1), F(0)))
+    for name, values, message in (
+        ("coefficients", arrays["coefficients"][:3], "do not fit"),
+        ("coefficients", [*arrays["coefficients"], 1.0], "do not fit"),
+        ("levels", [*arrays["levels"], 3], "do not fit together"),
+        ("levels", [10**9 for _ in arrays["levels"]], "levels"),
+        ("kept", [9 for _ in arrays["levels"]], "do not fit"),
+        ("carried", [-1 for _ in arrays["levels"]], "do not fit together"),
+    ):
+        with pytest.raises(DomainError, match=message):
+            Circuit.from_arrays(**{**arrays, name: values})
     with pytest.raises(HypothesisError, match="fold"):
-        Circuit((F(1, 2),), (Squaring((F(0), F(1)), 1),), (F(0), F(1), F(1))).folded(F(0), F(1))
+        replace(circuit, folds=(F(1, 2),)).folded(F(0), F(1))
 
 
 def test_rounding_bound_of_deep_chains():

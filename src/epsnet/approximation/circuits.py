@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -25,11 +25,12 @@ from epsnet.approximation.piecewise_linear import power_of_two_above
 from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Witness
 from epsnet.certify.errors import CertificateError, HypothesisError
-from epsnet.certify.rounding import ball_arithmetic, round_down, round_up, to_fraction
+from epsnet.certify.rounding import round_down, round_up
 from epsnet.checker.rules.exact import rounding_bound
-from epsnet.core.circuit import Circuit, Functional, Squaring
+from epsnet.core.circuit import Affine, Circuit, Stage
 from epsnet.core.linear_maps import is_float64
 from epsnet.core.network import Network
+from epsnet.core.squares import square_error
 from epsnet.core.target import Target
 from epsnet.enclosure.cover import bisect
 
@@ -38,8 +39,8 @@ Array = NDArray[np.float64]
 _MOST_SQUARINGS = 5
 _STARTS = 40
 _BITS = 26
+_LAST_BITS = 46
 _GRID = 2001
-_RANGE_CELLS = 256
 _MARGIN = Fraction(1, 2**12)
 """The v_j keep this distance from 0 and 1, so that rounding and errors of the chains cannot push them out."""
 
@@ -91,13 +92,12 @@ def squaring_circuit(target: Target, eps: Fraction, *, seed: int = 0) -> DeepNet
 
 
 def _candidates(target: Target, eps: Fraction, seed: int) -> Iterator[Circuit]:
-    bits = max(_BITS, 8 - int(np.floor(np.log2(float(eps)))))
     for folds in _fold_choices(target):
         view = _Folded.of(target, folds)
         for count in range(1, _MOST_SQUARINGS + 1):
             close = [fit for fit in fit_circuit(view.on_unit, count, starts=_STARTS, seed=seed) if fit.error < eps]
             for fit in close[:6]:
-                circuit = _circuit(view, fit, eps, bits)
+                circuit = _circuit(view, fit, eps)
                 if circuit is not None:
                     yield circuit
             if close and close[0].error < float(eps) / 1000:
@@ -178,61 +178,162 @@ def _turning_point(view: _Folded, left: float, right: float) -> float:
     return center
 
 
-def _circuit(view: _Folded, fit: Fit, eps: Fraction, bits: int) -> Circuit | None:
+def _circuit(view: _Folded, fit: Fit, eps: Fraction) -> Circuit | None:
     """Return the circuit of a fit with the cheapest levels that eps allows, or None if rounding took too much."""
-    forms = _unit_forms(view, fit, bits)
+    forms = _unit_forms(view, fit)
     t = float(view.low) + float(view.high - view.low) * (np.cos(np.linspace(0, np.pi, _GRID)) + 1) / 2
-    basis = _evaluate(forms, t)[1]
     wanted = view(t)
-    output = tuple(_rounded(value, bits) for value in _minimax(np.stack(basis, axis=1), wanted))
-    error = float(np.abs(np.stack(basis, axis=1) @ np.array([float(b) for b in output]) - wanted).max())
-    if error >= eps or output[-1] == 0:
+    basis = [np.ones_like(t), t]
+    for form in forms:
+        basis.append(_values(form, basis) ** 2)
+    output = tuple(Fraction(value) for value in _minimax(np.stack(basis, axis=1), wanted))
+    functionals = [*forms, output]
+    beside = [_beside(functionals, j) for j in range(len(forms))]
+    levels = _cheapest_levels(
+        [7 + len(kept) for kept, _ in beside],
+        _sensitivities(functionals, basis),
+        float(eps) * (1 - 2.0**-6) - float(np.abs(_values(output, basis) - wanted).max()),
+    )
+    if levels is None:
         return None
-    circuit = Circuit(view.folds, tuple(Squaring(form, 1) for form in forms), output)
-    costs = [7 + len(beside.kept) for beside in circuit.beside()]
-    levels = _cheapest_levels(costs, _sensitivities(forms, output, t), float(eps) * (1 - 2.0**-8) - error)
-    return None if levels is None else _with_shifts(circuit, levels, view)
+    stages: list[Stage] = []
+    # What the signals mean, as functions of t and of the squares, and their values on the grid.
+    known: list[Affine] = [(Fraction(0), Fraction(1))]
+    signals = [t]
+    form = forms[0]
+    for j, (level, (kept, first)) in enumerate(zip(levels, beside, strict=True)):
+        v = _values(form, [np.ones_like(t), *signals])
+        exact_in_t = j == 0
+        carried, meanings, carried_values = [], [], []
+        for functional in (*kept, *first):
+            factors = _round_all(_solve(functional, known))
+            values = _values((Fraction(0), *factors), [np.ones_like(t), *signals])
+            lowest = Fraction(0) if exact_in_t and view.low == 0 and min(factors) >= 0 else Fraction(values.min())
+            shift = _shift(lowest, exact_in_t)
+            carried.append((shift, *factors))
+            meanings.append((functional[0] + shift, *functional[1:]))
+            carried_values.append(values + float(shift))
+        following = functionals[j + 1]
+        here = [np.ones_like(t), v, *carried_values]
+        u = v**2 + float(square_error(level))
+        if j + 1 < len(forms):
+            gain = _rounded(following[-1], _BITS)
+            factors = _round_all(_solve(following[:-1], [forms[j], *meanings]))
+        else:
+            best = _minimax(np.stack([*here, u], axis=1), wanted)
+            gain = _rounded(best[-1], _LAST_BITS)
+            factors = tuple(_rounded(value, _LAST_BITS) for value in best[1:-1])
+        rest = _values((Fraction(0), *factors), here)
+        least = np.maximum(v**2 - 0.25, 0) if gain > 0 else v**2 + 1 / 16
+        shift = _shift(Fraction((rest + float(gain) * least).min()), not any(factors) and gain > 0)
+        stages.append(Stage(form, tuple(carried), len(kept), gain, (shift, *factors), level))
+        following_values = rest + float(shift) + float(gain) * u
+        signals = [following_values, *carried_values[: len(kept)]]
+        # The next v is the output of this chain, moved by a constant: what the rounding left is taken up there.
+        aim = wanted if j + 1 == len(forms) else _values(functionals[j + 1], basis[: j + 3])
+        gap = aim - following_values
+        offset = Fraction((gap.max() + gap.min()) / 2)
+        offset = _rounded(offset, _LAST_BITS if j + 1 == len(forms) else _BITS)
+        form = (offset, Fraction(1), *(Fraction(0),) * len(kept))
+        known = [_moved(functionals[j + 1], -offset), *meanings[: len(kept)]]
+    return Circuit(view.folds, tuple(stages), form)
 
 
-def _unit_forms(view: _Folded, fit: Fit, bits: int) -> list[Functional]:
+def _values(affine: Affine, arguments: Sequence[Array]) -> Array:
+    """Return a_0 y_0 + a_1 y_1 + ... in float64; y_0 = 1."""
+    return np.stack(arguments, axis=1) @ np.array([float(a) for a in affine])
+
+
+def _moved(affine: Affine, offset: Fraction) -> Affine:
+    return (affine[0] + offset, *affine[1:])
+
+
+def _beside(functionals: Sequence[Affine], j: int) -> tuple[list[Affine], list[Affine]]:
+    """Return what chain j carries along to its end, and what only to its first layer, over t and the squares before.
+
+    Modulo the output v_{j+1} of the chain, its square u_j can be eliminated from all that is formed later; what is left
+    of that is kept. The sum of the chain starts from the rest of v_{j+1}: if that is no combination of v_j and of what
+    is kept, it is a signal of its own.
+    """
+    width = j + 2
+    linear, gain = functionals[j + 1][:width], functionals[j + 1][width]
+    kept: list[Affine] = []
+    for later in functionals[j + 2 :]:
+        left = tuple(a - later[width] / gain * b for a, b in zip(later[:width], linear, strict=True))
+        left = (Fraction(0), *left[1:])
+        largest = max(map(abs, left))
+        if largest and _solve(left, kept) is None:
+            kept.append(tuple(value / largest for value in left))
+    spanned = _solve(linear, [functionals[j], *kept]) is not None
+    return kept, [] if spanned else [(Fraction(0), *linear[1:])]
+
+
+def _solve(target: Affine, rows: Sequence[Affine]) -> tuple[Fraction, ...] | None:
+    """Return factors with sum_i factor_i rows_i = target up to the constants, or None if there are none."""
+    system = [[row[k] if k < len(row) else Fraction(0) for row in rows] + [target[k]] for k in range(1, len(target))]
+    pivots: dict[int, int] = {}
+    for column in range(len(rows)):
+        here = len(pivots)
+        row = next((i for i in range(here, len(system)) if system[i][column] != 0), None)
+        if row is None:
+            continue
+        system[here], system[row] = system[row], system[here]
+        pivot = system[here][column]
+        system[here] = [value / pivot for value in system[here]]
+        for i, other in enumerate(system):
+            if i != here and other[column] != 0:
+                system[i] = [a - other[column] * b for a, b in zip(other, system[here], strict=True)]
+        pivots[column] = here
+    if any(line[-1] != 0 for line in system[len(pivots) :]):
+        return None
+    return tuple(system[pivots[column]][-1] if column in pivots else Fraction(0) for column in range(len(rows)))
+
+
+def _round_all(values: Sequence[Fraction] | None) -> tuple[Fraction, ...]:
+    if values is None:
+        raise HypothesisError("A signal of the circuit is not at hand where it is needed. Use piecewise-linear.")
+    return tuple(_rounded(value, _BITS) for value in values)
+
+
+def _unit_forms(view: _Folded, fit: Fit) -> list[Affine]:
     """Return the v_j of a fit, each moved and scaled to [0, 1], over t and the squares of the ones before."""
-    one: Functional = (Fraction(1),)
+    one: Affine = (Fraction(1),)
     length = view.high - view.low
-    tau: Functional = (-1 - 2 * view.low / length, 2 / length)
+    tau: Affine = (-1 - 2 * view.low / length, 2 / length)
     basis = [one, tau]
-    forms: list[Functional] = []
+    forms: list[Affine] = []
     for j, values in enumerate(squares_of(fit.inner, np.cos(np.linspace(0, np.pi, _GRID)))[0]):
         steps = zip(fit.inner[j - 1], basis, strict=False) if j else ()
         v = _sum([(Fraction(1), basis[-1]), *((Fraction(c), b) for c, b in steps)])
         low, high = Fraction(values.min()), Fraction(values.max())
         gain = (1 - 2 * _MARGIN) / (high - low)
         offset = _MARGIN - gain * low
-        form = tuple(_rounded(value, bits) for value in _sum([(gain, v), (offset, one)]))
+        form = _sum([(gain, v), (offset, one)])
         if j == 0:
-            form = _first_form(view, bits)
+            form = _first_form(view)
             gain = form[1] * length / 2
             offset = form[0] + form[1] * (view.low + view.high) / 2
         forms.append(form)
         # v = (s - offset)/gain: v^2 = (s^2 - 2 offset s + offset^2)/gain^2, and s^2 is the new basis function.
-        square: Functional = (*(Fraction(0),) * (j + 2), Fraction(1))
+        square: Affine = (*(Fraction(0),) * (j + 2), Fraction(1))
         expanded = _sum([(Fraction(1), square), (-2 * offset, form), (offset**2, one)])
         basis.append(tuple(value / gain**2 for value in expanded))
     return forms
 
 
-def _first_form(view: _Folded, bits: int) -> Functional:
+def _first_form(view: _Folded) -> Affine:
     """Return v_1 = (t - low)/(high - low), rounded so that it stays in [0, 1]."""
     gain = 1 / (view.high - view.low)
-    slope = _rounded(gain, bits)
+    slope = _rounded(gain, _BITS)
     if slope > gain:
-        slope = _rounded(gain * (1 - Fraction(1, 2**bits)), bits)
+        slope = _rounded(gain * (1 - Fraction(1, 2**_BITS)), _BITS)
     start = -slope * view.low
     if is_float64(start):
         return start, slope
-    return _rounded(start + _MARGIN, bits), _rounded(slope * (1 - 2 * _MARGIN), bits)
+    return _rounded(start + _MARGIN, _BITS), _rounded(slope * (1 - 2 * _MARGIN), _BITS)
 
 
-def _sum(terms: Sequence[tuple[Fraction, Functional]]) -> Functional:
+def _sum(terms: Sequence[tuple[Fraction, Affine]]) -> Affine:
     width = max(len(functional) for _, functional in terms)
     total = [Fraction(0)] * width
     for factor, functional in terms:
@@ -251,15 +352,6 @@ def _rounded(value: float | Fraction, bits: int) -> Fraction:
     return round(exact / unit) * unit
 
 
-def _evaluate(forms: Sequence[Functional], t: Array) -> tuple[list[Array], list[Array]]:
-    """Return the v_j and the basis 1, t, u_1, ..., u_k in float64."""
-    values, basis = [], [np.ones_like(t), t]
-    for form in forms:
-        values.append(np.stack(basis, axis=1) @ np.array([float(a) for a in form]))
-        basis.append(values[-1] ** 2)
-    return values, basis
-
-
 def _minimax(matrix: Array, wanted: Array) -> Array:
     """Return the coefficients of the best uniform approximation on a grid."""
     from scipy.optimize import linprog
@@ -276,12 +368,12 @@ def _minimax(matrix: Array, wanted: Array) -> Array:
     return start if solved.x is None else np.asarray(start + solved.x[:-1] * unit / size, dtype=np.float64)
 
 
-def _sensitivities(forms: Sequence[Functional], output: Functional, t: Array) -> list[float]:
-    """Return sup |dP/d delta_j| on a grid."""
-    values, _ = _evaluate(forms, t)
-    slopes = [np.full_like(t, float(b)) for b in output[2:]]
+def _sensitivities(functionals: Sequence[Affine], basis: Sequence[Array]) -> list[float]:
+    """Return sup |dP/du_j| on a grid, where the basis has the values of 1, t, u_1, ..., u_k."""
+    *forms, output = functionals
+    slopes = [np.full_like(basis[0], float(b)) for b in output[2:]]
     for j in range(len(forms) - 1, 0, -1):
-        through = slopes[j] * 2 * values[j]
+        through = slopes[j] * 2 * _values(forms[j], basis[: j + 2])
         for i in range(j):
             slopes[i] = slopes[i] + through * float(forms[j][2 + i])
     return [float(np.abs(slope).max()) for slope in slopes]
@@ -297,28 +389,10 @@ def _cheapest_levels(costs: Sequence[int], weights: Sequence[float], budget: flo
     return min(within, key=lambda ms: sum(c * m for c, m in zip(costs, ms, strict=True)), default=None)
 
 
-def _with_shifts(circuit: Circuit, levels: Sequence[int], view: _Folded) -> Circuit:
-    """Return the circuit with these levels and with the shifts that keep its signals and sums nonnegative."""
-    plain = tuple(
-        replace(squaring, levels=m, carried=(Fraction(0),) * (len(beside.kept) + len(beside.first)))
-        for squaring, m, beside in zip(circuit.squarings, levels, circuit.beside(), strict=True)
-    )
-    circuit = replace(circuit, squarings=plain)
-    step = (view.high - view.low) / _RANGE_CELLS
-    with ball_arithmetic():
-        cells = [circuit.local(view.low + i * step, view.low + (i + 1) * step).nonnegative for i in range(_RANGE_CELLS)]
-        lowest = iter([min(to_fraction(cell[k].lower()) for cell in cells) for k in range(len(cells[0]))])
-    squarings = []
-    for squaring in plain:
-        carried = tuple(_shift(next(lowest)) for _ in squaring.carried)
-        shift = _shift(next(lowest)) if squaring.levels > 1 else Fraction(0)
-        squarings.append(replace(squaring, carried=carried, shift=shift))
-    return replace(circuit, squarings=tuple(squarings))
-
-
-def _shift(lowest: Fraction) -> Fraction:
-    """Return a number with few bits that is at least -lowest, 0 if nothing needs to be moved."""
-    return Fraction(0) if lowest >= 0 else Fraction(-int(lowest * 64) + 1, 64)
+def _shift(lowest: Fraction, exact: bool) -> Fraction:
+    """Return a number with few bits that keeps a signal nonnegative, 0 where nothing needs to be moved."""
+    margin = Fraction(0) if exact else Fraction(1, 128)
+    return Fraction(0) if lowest >= margin else Fraction(int((margin - lowest) * 64) + 1, 64)
 
 
 def _certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
@@ -341,7 +415,7 @@ def _certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
     exact_error = Bound(
         quantity="error", sense="<=", value=value, norm="sup", kind=Kind.VERIFIED, theorem="squaring-circuit",
         rule="circuit", target=target.sha256, **subjects,
-        hypotheses=(f"{cells} cells cover {target.domain}", f"{len(circuit.squarings)} squarings"),
+        hypotheses=(f"{cells} cells cover {target.domain}", f"{len(circuit.stages)} squarings"),
     )  # fmt: skip
     total = exact_error.limit + rounding.limit
     error = Bound(

@@ -8,7 +8,7 @@ from epsnet.certify.domain import Real, exact
 from epsnet.certify.errors import DomainError
 from epsnet.core.gates import Gates
 from epsnet.core.network import Network
-from epsnet.core.squares import squares
+from epsnet.core.squares import square_error, squares
 
 
 def square(levels: int) -> Network:
@@ -20,7 +20,7 @@ def square(levels: int) -> Network:
         levels: m >= 1.
     """
     gates = Gates(1)
-    return gates.network(squares(gates, [(gates.inputs[0], Fraction(1))], levels)[0])
+    return gates.network(squares(gates, [(gates.inputs[0], Fraction(1))], levels)[0] - square_error(levels))
 
 
 def square_on(low: Real, high: Real, levels: int) -> Network:
@@ -41,8 +41,8 @@ def square_on(low: Real, high: Real, levels: int) -> Network:
     s = (gates.inputs[0] - left) * (1 / length)
     # R^2 S_j + 2 low R s + low^2 >= v^2 - R^2 4^-j >= -R^2/4.
     shift = left**2 + length**2 / 4 if left < 0 else Fraction(0)
-    total, _ = squares(gates, [(s, length**2)], levels, lambda p, _: p[0] * (2 * left * length), shift=shift)
-    return gates.network(total + left**2)
+    (total,) = squares(gates, [(s, length**2)], levels, lambda p, _: p[0] * (2 * left * length) + shift)
+    return gates.network(total - shift + left**2 - length**2 * square_error(levels))
 
 
 def product(levels: int) -> Network:
@@ -62,7 +62,7 @@ def product(levels: int) -> Network:
     half = Fraction(1, 2)
     terms = [((x - y + 1) * half, Fraction(-1)), ((x + y) * half, Fraction(1))]
     # w - S_j(w) >= w - f_j(w) >= 0: the sum stays nonnegative.
-    total, _ = squares(gates, terms, levels, lambda p, _: p[0])
+    (total,) = squares(gates, terms, levels, lambda p, _: p[0])
     return gates.network(total - Fraction(1, 4))
 
 
@@ -78,4 +78,5 @@ def squared_norm(dimension: int, levels: int) -> Network:
     if dimension < 1:
         raise DomainError(f"The dimension {dimension} is not positive. Give at least 1.")
     gates = Gates(dimension)
-    return gates.network(squares(gates, [(x, Fraction(1)) for x in gates.inputs], levels)[0])
+    (total,) = squares(gates, [(x, Fraction(1)) for x in gates.inputs], levels)
+    return gates.network(total - dimension * square_error(levels))

@@ -1,18 +1,19 @@
 r"""`Circuit`: a polynomial made of few squarings, and the deep ReLU network that is close to it.
 
-With t = x folded by t <- |t - c| for each fold c, a circuit is the sequence
+A circuit hands signals from one stage to the next. At first there is one signal, t = x folded by t <- |t - c| for each
+fold c. A stage takes an affine function v of its signals, with values in [0, 1], squares it, and carries some other
+affine functions c_1, c_2, ... >= 0 of its signals along, of which it keeps the first few. Its new signals are
 
-$$ v_j = a_{j0} + a_{j1} t + \sum_{i<j} a_{j,1+i} u_i, \qquad u_j = v_j^2, \quad j = 1, \dots, k, \qquad
-   P = b_0 + b_1 t + \sum_i b_{1+i} u_i, $$
+$$ f = g\, u + a_0 + a_1 v + a_2 c_1 + a_3 c_2 + \dots, \qquad u = v^2 + 2^{-2m-3} + \delta, $$
 
-where every v_j takes values in [0, 1]. Its network replaces the squaring u_j by a chain of m_j layers
-(`core.squares`), so that u_j = v_j^2 + delta_j with |delta_j| <= e_j = 2^(-2 m_j - 3). What is read later is formed at
-once: the sum that a chain carries starts from the linear part of v_{j+1}, so v_{j+1} leaves the chain without a layer
-of its own, and beside the chain only as many signals are carried as the later v_i and P need modulo v_{j+1}.
+and the c_i that are kept. P is an affine function of the signals of the last stage.
 
-Theorem. Let D be a set of x, and let for all x in D and all |delta_i| <= e_i the v_j lie in [0, 1] and the signals
-beside the chains and their sums be nonnegative (`Local`). Then R(Phi)(x) = P(x, delta) for some such delta,
-and by the mean value theorem
+The network replaces u by the chain of m layers of `core.squares`, for which |delta| <= 2^(-2m-3). The sum that a chain
+carries anyway starts from the affine part of f, so f leaves the chain without a layer of its own.
+
+Theorem. Let D be a set of x, and let for all x in D and all |delta_i| <= e_i = 2^(-2 m_i - 3) every v lie in [0, 1]
+and every c_i and every sum in a chain be nonnegative (`Local`). Then R(Phi)(x) = P(x, delta) for some such delta, and
+by the mean value theorem
 
 $$ |R(\Phi)(x) - P(x, 0)| \le \sum_j e_j \sup_{|\delta| \le e} |\partial P / \partial \delta_j (x, \delta)|. $$
 """
@@ -39,130 +40,113 @@ from epsnet.core.linear_maps import is_float64
 from epsnet.core.network import Network
 from epsnet.core.squares import square_error, squares
 
-Functional = tuple[Fraction, ...]
-"""(c, a_t, a_1, ..., a_i): the affine function c + a_t t + a_1 u_1 + ... + a_i u_i."""
+Affine = tuple[Fraction, ...]
+"""(a_0, a_1, ..., a_n): the function a_0 + a_1 y_1 + ... + a_n y_n of the signals y_i that are meant."""
 
 MAX_LEVELS = 60
-MAX_GATES = 16
+MAX_STAGES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Squaring:
-    """One squaring u = v^2 of a circuit.
+class Stage:
+    """One squaring and what runs beside it.
 
     Attributes:
-        form: v, with values in [0, 1], as a functional of t and the u before.
-        levels: m, the number of layers of the chain.
-        shift: what keeps the sum of the chain nonnegative.
-        carried: what keeps each of the signals beside the chain nonnegative, see `Circuit.beside`.
+        form: v, of the signals before.
+        carried: the c_i, of the signals before.
+        kept: how many of them, from the front, are signals afterwards.
+        gain: g.
+        linear: (a_0, a_1, a_2, ...), of v and the c_i.
+        levels: m.
     """
 
-    form: Functional
+    form: Affine
+    carried: tuple[Affine, ...]
+    kept: int
+    gain: Fraction
+    linear: Affine
     levels: int
-    shift: Fraction = Fraction(0)
-    carried: tuple[Fraction, ...] = ()
 
     @property
     def error(self) -> Fraction:
-        """2^(-2m-3)."""
+        """The half width e = 2^(-2m-3) of what the chain may err by."""
         return square_error(self.levels)
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What runs beside one chain.
+class Local:
+    """What the theorem needs on one cell; lower and upper ends of balls.
 
     Attributes:
-        following: v_{j+1}, or P behind the last chain; what the chain puts out.
-        linear: what the sum of the chain starts from: `following` less the multiple of u_j that the chain adds.
-        kept: signals that go through all the layers of the chain.
-        first: at most one signal that only the first layer holds, to form `linear` from.
+        squared: the least and the greatest value of every v, which must lie in [0, 1].
+        nonnegative: the least values of the c_i and of the sums, stage by stage; they must be >= 0.
+        effect: an upper bound of sum_j e_j |dP/d delta_j|.
     """
 
-    following: Functional
-    linear: Functional
-    kept: tuple[Functional, ...]
-    first: tuple[Functional, ...]
+    squared: tuple[tuple[arb, arb], ...]
+    nonnegative: tuple[arb, ...]
+    effect: arb
+
+    @property
+    def holds(self) -> bool:
+        """Whether the conditions of the theorem hold on the cell."""
+        inside = all(low >= 0 and high <= 1 for low, high in self.squared)
+        return inside and all(value >= 0 for value in self.nonnegative)
 
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """A circuit with its squarings.
+    """A circuit.
 
     Attributes:
         folds: the c of the steps t <- |t - c|.
-        squarings: u_1, ..., u_k, k >= 1.
-        output: P.
+        stages: at least one.
+        output: P, of the signals of the last stage.
 
     Raises:
-        HypothesisError: a v_{j+1} does not depend on u_j, or u_k does not enter P.
+        DomainError: the parts do not fit together.
     """
 
     folds: tuple[Fraction, ...]
-    squarings: tuple[Squaring, ...]
-    output: Functional
+    stages: tuple[Stage, ...]
+    output: Affine
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.squarings) <= MAX_GATES:
-            raise DomainError(f"A circuit has {len(self.squarings)} squarings. Give 1 to {MAX_GATES}.")
-        for number, functional in enumerate([*(s.form for s in self.squarings), self.output]):
-            if len(functional) != number + 2:
-                raise DomainError(f"Functional {number} has {len(functional)} coefficients. Give {number + 2}.")
-            if number and functional[-1] == 0:
-                raise HypothesisError(f"Squaring {number} is not used by what follows it. Leave it out.")
-        if not all(1 <= squaring.levels <= MAX_LEVELS for squaring in self.squarings):
-            raise DomainError(f"A chain has no levels or too many. Give 1 to {MAX_LEVELS}.")
-
-    def beside(self) -> list[Beside]:
-        """Return for each squaring what its chain puts out and what is carried beside it."""
-        functionals = [*(squaring.form for squaring in self.squarings), self.output]
-        result = []
-        for j, squaring in enumerate(self.squarings):
-            width = j + 2
-            following = functionals[j + 1]
-            linear, gain = following[:width], following[width]
-            # Modulo the output of the chain, u_j can be eliminated from all that is formed later. Products instead of
-            # a quotient keep coefficients with few bits exact in float64.
-            kept = _independent([_difference(gain, f[:width], f[width], linear) for f in functionals[j + 2 :]])
-            spanned = _solve(linear, [squaring.form, *kept]) is not None
-            result.append(Beside(following, linear, tuple(kept), () if spanned else (linear,)))
-        return result
+        if not 1 <= len(self.stages) <= MAX_STAGES or len(self.folds) > MAX_STAGES:
+            raise DomainError(f"A circuit has {len(self.stages)} stages. Give 1 to {MAX_STAGES}, and as many folds.")
+        signals = 1
+        for stage in self.stages:
+            fits = all(len(affine) == signals + 1 for affine in (stage.form, *stage.carried))
+            if not fits or len(stage.linear) != len(stage.carried) + 2 or not 0 <= stage.kept <= len(stage.carried):
+                raise DomainError("The coefficients of a stage do not fit its signals. Build the circuit anew.")
+            if not 1 <= stage.levels <= MAX_LEVELS:
+                raise DomainError(f"A chain has {stage.levels} levels. Give 1 to {MAX_LEVELS}.")
+            signals = 1 + stage.kept
+        if len(self.output) != signals + 1:
+            raise DomainError("The coefficients of the output do not fit its signals. Build the circuit anew.")
 
     def network(self) -> Network:
-        """Return the network of the circuit, weights in rationals."""
+        """Return the network of the circuit."""
         gates = Gates(1)
         t = gates.inputs[0]
         for center in self.folds:
             right, left = gates.relu(t - center, center - t)
             t = right + left
-        known: list[tuple[Functional, Form]] = [((Fraction(0), Fraction(1)), t)]
-        for squaring, beside in zip(self.squarings, self.beside(), strict=True):
-            signals = (*beside.kept, *beside.first)
-            _require_shifts(squaring, signals)
-            shifted = list(zip(signals, squaring.carried, strict=True))
+        signals: Sequence[Form] = [t]
+        for stage in self.stages:
 
-            def linear(
-                p: Sequence[Form],
-                neurons: Sequence[Form],
-                own: Functional = squaring.form,
-                wanted: Functional = beside.linear,
-                shifted: Sequence[tuple[Functional, Fraction]] = shifted,
-            ) -> Form:
-                here = [(signal, neuron - shift) for (signal, shift), neuron in zip(shifted, neurons, strict=True)]
-                return _express(wanted, [(own, p[0]), *here])
+            def linear(waves: Sequence[Form], carried: Sequence[Form], stage: Stage = stage) -> Form:
+                return _form(stage.linear, [waves[0], *carried])
 
-            following, others = squares(
+            signals = squares(
                 gates,
-                [(_express(squaring.form, known), beside.following[-1])],
-                squaring.levels,
+                [(_form(stage.form, signals), stage.gain)],
+                stage.levels,
                 linear,
-                shift=squaring.shift,
-                carried=[_express(signal, known) + shift for signal, shift in shifted],
-                kept=len(beside.kept),
+                carried=[_form(affine, signals) for affine in stage.carried],
+                kept=stage.kept,
             )
-            known = [(beside.following, following)]
-            known += [(signal, neuron - shift) for (signal, shift), neuron in zip(shifted, others, strict=False)]
-        return gates.network(known[0][1])
+        return gates.network(_form(self.output, signals))
 
     def enclose(self, expression: Expression, variable: str, lower: Fraction, upper: Fraction) -> tuple[arb, Local]:
         """Bound |f - R(Phi)| on an interval by |f - P(x, 0)| and the theorem, whose conditions `Local` holds.
@@ -195,181 +179,133 @@ class Circuit:
         return lower, upper, slope
 
     def local(self, lower: Fraction, upper: Fraction) -> Local:
-        """Enclose what the theorem speaks about, for all t in [lower, upper] and all |delta_j| <= e_j."""
-        # What depends on t alone has its range in rationals: it may end exactly at 0 or 1.
-        known = [(arb(1), arb(1)), (ball(lower), ball(upper))]
+        """Enclose what the theorem speaks about, for all t in [lower, upper] and all |delta_j| <= e_j.
+
+        Every quantity is an affine function of t and of the u of the stages before; the coefficients of these
+        functions are computed in rationals, so that what cancels between signals does not widen an enclosure.
+        """
+        basis = [(arb(1), arb(1)), (ball(lower), ball(upper))]
         gradients: list[list[arb]] = [[], []]
+        signals: list[Affine] = [(Fraction(0), Fraction(1))]
         squared, nonnegative = [], []
-        for squaring, beside in zip(self.squarings, self.beside(), strict=True):
-            v = _range(squaring.form, known)
-            squared.append(v)
-            signals = (*beside.kept, *beside.first)
-            _require_shifts(squaring, signals)
-            nonnegative += [
-                _range(signal, known)[0] + ball(shift) for signal, shift in zip(signals, squaring.carried, strict=True)
-            ]
-            low, high = square(v[0].max(arb(0))).lower(), square(v[1]).upper()
-            if squaring.levels > 1:
-                gain = ball(beside.following[-1])
+        for stage in self.stages:
+            v, carried = _compose(stage.form, signals), [_compose(affine, signals) for affine in stage.carried]
+            linear = _compose(stage.linear, [v, *carried])
+            squared.append(_range(v, basis))
+            nonnegative += [_range(affine, basis)[0] for affine in carried]
+            low, high = square(squared[-1][0].max(arb(0))).lower(), square(squared[-1][1]).upper()
+            gain = ball(stage.gain)
+            if stage.levels > 1:
                 least = (low - arb(1) / 4).max(arb(0)) if gain > 0 else high + arb(1) / 16
-                nonnegative.append(_range(beside.linear, known)[0] + gain * least + ball(squaring.shift))
-            slopes = _gradient(squaring.form, gradients)
-            gradients.append([*(2 * v[0].union(v[1]) * slope for slope in slopes), arb(1)])
-            error = ball(squaring.error)
-            known.append(((low - error).lower(), (high + error).upper()))
+                nonnegative.append(_range(linear, basis)[0] + gain * least)
+            slopes = _gradient(v, gradients)
+            gradients.append([*(2 * squared[-1][0].union(squared[-1][1]) * slope for slope in slopes), arb(1)])
+            basis.append((low, (high + 2 * ball(stage.error)).upper()))
+            signals = [_plus(linear, (*(Fraction(0),) * len(v), stage.gain)), *carried[: stage.kept]]
         effect = arb(0)
-        for slope, squaring in zip(_gradient(self.output, gradients), self.squarings, strict=True):
-            effect = effect + abs(slope).upper() * ball(squaring.error)
+        for slope, stage in zip(_gradient(_compose(self.output, signals), gradients), self.stages, strict=True):
+            effect = effect + abs(slope).upper() * ball(stage.error)
         return Local(tuple(squared), tuple(nonnegative), effect.upper())
 
     def _jet(self, t: arb, slope: int) -> Jet:
         """Return the jet of x -> P(x, 0) where t is affine in x with this slope."""
-        known = [Jet(t, (arb(slope),), ((arb(0),),))]
-
-        def at(functional: Functional) -> Jet:
-            total = _constant(ball(functional[0]))
-            for coefficient, value in zip(functional[1:], known, strict=True):
-                total = total + _constant(ball(coefficient)) * value
-            return total
-
-        for squaring in self.squarings:
-            v = at(squaring.form)
-            known.append(v.compose(square(v.value), 2 * v.value, arb(2)))
-        return at(self.output)
+        basis = [_constant(arb(1)), Jet(t, (arb(slope),), ((arb(0),),))]
+        signals: list[Affine] = [(Fraction(0), Fraction(1))]
+        for stage in self.stages:
+            v, carried = _compose(stage.form, signals), [_compose(affine, signals) for affine in stage.carried]
+            jet = _jet_of(v, basis)
+            basis.append(jet.compose(square(jet.value) + ball(stage.error), 2 * jet.value, arb(2)))
+            linear = _compose(stage.linear, [v, *carried])
+            signals = [_plus(linear, (*(Fraction(0),) * len(v), stage.gain)), *carried[: stage.kept]]
+        return _jet_of(_compose(self.output, signals), basis)
 
     def to_arrays(self) -> dict[str, NDArray]:
-        """Return the circuit as the vectors of a witness."""
-        numbers = [number for s in self.squarings for number in (*s.form, s.shift, *s.carried)]
-        return {
-            "folds": _floats(self.folds),
-            "levels": np.array([squaring.levels for squaring in self.squarings], dtype=np.int64),
-            "carried": np.array([len(squaring.carried) for squaring in self.squarings], dtype=np.int64),
-            "coefficients": _floats([*numbers, *self.output]),
+        """Return the circuit as the vectors of a witness. PrecisionError if a coefficient is no float64 number."""
+        numbers = [n for s in self.stages for a in (s.form, *s.carried, (s.gain,), s.linear) for n in a]
+        counts = {
+            "levels": [stage.levels for stage in self.stages],
+            "carried": [len(stage.carried) for stage in self.stages],
+            "kept": [stage.kept for stage in self.stages],
         }
+        integers = {name: np.array(values, dtype=np.int64) for name, values in counts.items()}
+        return {"folds": _floats(self.folds), "coefficients": _floats([*numbers, *self.output]), **integers}
 
     @classmethod
     def from_arrays(
-        cls, folds: Sequence[float], levels: Sequence[int], carried: Sequence[int], coefficients: Sequence[float]
+        cls,
+        folds: Sequence[float],
+        coefficients: Sequence[float],
+        levels: Sequence[int],
+        carried: Sequence[int],
+        kept: Sequence[int],
     ) -> Circuit:
         """Return the circuit of `to_arrays`. DomainError if the vectors are none of a circuit."""
-        if len(levels) != len(carried) or not 1 <= len(levels) <= MAX_GATES or len(folds) > MAX_GATES:
+        if not len(levels) == len(carried) == len(kept) <= MAX_STAGES or not all(0 <= n <= MAX_STAGES for n in carried):
             raise DomainError("The vectors of the circuit do not fit together. Build it anew.")
         numbers = iter([Fraction(value) for value in coefficients])
-        squarings = []
-        for number, (count, signals) in enumerate(zip(levels, carried, strict=True)):
-            form = tuple(islice(numbers, number + 2))
-            shifts = tuple(islice(numbers, 1 + max(signals, 0)))
-            if len(shifts) != 1 + signals:
-                raise DomainError("The coefficients of the circuit are too few. Build it anew.")
-            squarings.append(Squaring(form, count, shifts[0], shifts[1:]))
-        return cls(tuple(map(Fraction, folds)), tuple(squarings), tuple(numbers))
+        stages, signals = [], 1
+        for level, count, keep in zip(levels, carried, kept, strict=True):
+            form, *others = [tuple(islice(numbers, signals + 1)) for _ in range(count + 1)]
+            rest = tuple(islice(numbers, count + 3))
+            gain, linear = rest[0] if rest else Fraction(0), rest[1:]
+            stages.append(Stage(form, tuple(others), keep, gain, linear, level))
+            signals = 1 + keep
+        return cls(tuple(map(Fraction, folds)), tuple(stages), tuple(numbers))
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
-    """Enclosures on one cell.
-
-    Attributes:
-        squared: the least and the greatest value of the v_j, which must lie in [0, 1].
-        nonnegative: the least values of what passes through a ReLU beside the chains, and of their sums; must be >= 0.
-        effect: an upper bound of sum_j e_j |dP/d delta_j|.
-    """
-
-    squared: tuple[tuple[arb, arb], ...]
-    nonnegative: tuple[arb, ...]
-    effect: arb
-
-    @property
-    def holds(self) -> bool:
-        """Whether the conditions of the theorem hold on the cell."""
-        return all(low >= 0 and high <= 1 for low, high in self.squared) and all(
-            value >= 0 for value in self.nonnegative
-        )
+def _form(affine: Affine, signals: Sequence[Form]) -> Form:
+    form = signals[0] * 0 + affine[0]
+    for factor, signal in zip(affine[1:], signals, strict=True):
+        if factor:
+            form = form + signal * factor
+    return form
 
 
-def _floats(numbers: Sequence[Fraction]) -> NDArray[np.float64]:
-    if not all(map(is_float64, numbers)):
-        raise PrecisionError("A coefficient of the circuit is not a float64 number. Round it first.")
-    return np.array([float(number) for number in numbers], dtype=np.float64)
+def _compose(affine: Affine, signals: Sequence[Affine]) -> Affine:
+    """Return an affine function of signals as one of what the signals are affine functions of."""
+    total = [affine[0]] + [Fraction(0)] * (max(map(len, signals)) - 1)
+    for factor, signal in zip(affine[1:], signals, strict=True):
+        for index, value in enumerate(signal):
+            total[index] += factor * value
+    return tuple(total)
 
 
-def _constant(value: arb) -> Jet:
-    return Jet(value, (arb(0),), ((arb(0),),))
+def _plus(left: Affine, right: Affine) -> Affine:
+    """Return the sum of two affine functions, the second one of at least as many arguments."""
+    return tuple(a + b for a, b in zip((*left, *(Fraction(0),) * (len(right) - len(left))), right, strict=True))
 
 
-def _range(functional: Functional, known: Sequence[tuple[arb, arb]]) -> tuple[arb, arb]:
-    """Return balls of which the lower end of the first and the upper end of the second enclose a functional."""
+def _range(affine: Affine, basis: Sequence[tuple[arb, arb]]) -> tuple[arb, arb]:
+    """Return balls of which the lower end of the first and the upper end of the second enclose an affine function."""
     low = high = arb(0)
-    for a, (lower, upper) in zip(functional, known, strict=False):
+    for a, (lower, upper) in zip(affine, basis, strict=False):
         if a:
             first, second = (lower, upper) if a > 0 else (upper, lower)
             low, high = low + ball(a) * first, high + ball(a) * second
     return low, high
 
 
-def _gradient(functional: Functional, gradients: Sequence[Sequence[arb]]) -> list[arb]:
-    """Return the derivatives of a functional with respect to delta_1, ..., delta_{j-1}."""
-    width = len(functional) - 2
-    result = [arb(0)] * width
-    for a, gradient in zip(functional, gradients, strict=True):
+def _gradient(affine: Affine, gradients: Sequence[Sequence[arb]]) -> list[arb]:
+    """Return the derivatives of an affine function with respect to the delta of the stages before."""
+    result = [arb(0)] * (len(gradients) - 2)
+    for a, gradient in zip(affine, gradients, strict=False):
         for i, slope in enumerate(gradient):
             result[i] = result[i] + ball(a) * slope
     return result
 
 
-def _difference(a: Fraction, left: Functional, b: Fraction, right: Functional) -> Functional:
-    return tuple(a * x - b * y for x, y in zip(left, right, strict=True))
+def _constant(value: arb) -> Jet:
+    return Jet(value, (arb(0),), ((arb(0),),))
 
 
-def _solve(target: Functional, rows: Sequence[Functional]) -> list[Fraction] | None:
-    """Return factors with sum_i factor_i rows_i = target up to the constants, or None if there are none."""
-    system = [[row[k] if k < len(row) else Fraction(0) for row in rows] + [target[k]] for k in range(1, len(target))]
-    pivots: dict[int, int] = {}
-    for column in range(len(rows)):
-        here = len(pivots)
-        row = next((i for i in range(here, len(system)) if system[i][column] != 0), None)
-        if row is None:
-            continue
-        system[here], system[row] = system[row], system[here]
-        pivot = system[here][column]
-        system[here] = [value / pivot for value in system[here]]
-        for i, other in enumerate(system):
-            if i != here and other[column] != 0:
-                system[i] = [a - other[column] * b for a, b in zip(other, system[here], strict=True)]
-        pivots[column] = here
-    if any(line[-1] != 0 for line in system[len(pivots) :]):
-        return None
-    return [system[pivots[column]][-1] if column in pivots else Fraction(0) for column in range(len(rows))]
+def _jet_of(affine: Affine, basis: Sequence[Jet]) -> Jet:
+    total = _constant(arb(0))
+    for a, jet in zip(affine, basis, strict=False):
+        total = total + _constant(ball(a)) * jet
+    return total
 
 
-def _independent(functionals: Sequence[Functional]) -> list[Functional]:
-    """Return a maximal independent part, without constants and scaled by powers of two to coefficients below 1."""
-    chosen: list[Functional] = []
-    for functional in functionals:
-        plain = (Fraction(0), *functional[1:])
-        largest = max(map(abs, plain))
-        if largest and _solve(plain, chosen) is None:
-            scale = Fraction(2) ** -(largest.numerator.bit_length() - largest.denominator.bit_length() + 1)
-            chosen.append(tuple(scale * value for value in plain))
-    return chosen
-
-
-def _express(target: Functional, known: Sequence[tuple[Functional, Form]]) -> Form:
-    """Return a functional as a form, from forms of known functionals."""
-    factors = _solve(target, [functional for functional, _ in known])
-    if factors is None:
-        raise HypothesisError("A signal of the circuit is not at hand where it is needed. Build the circuit anew.")
-    form = known[0][1] * 0
-    constant = target[0]
-    for factor, (functional, value) in zip(factors, known, strict=True):
-        if factor:
-            form = form + value * factor
-            constant -= factor * functional[0]
-    return form + constant
-
-
-def _require_shifts(squaring: Squaring, signals: Sequence[Functional]) -> None:
-    if len(squaring.carried) != len(signals):
-        raise DomainError(
-            f"A chain has {len(signals)} signals beside it and {len(squaring.carried)} shifts for them. Give one each."
-        )
+def _floats(numbers: Sequence[Fraction]) -> NDArray[np.float64]:
+    if not all(map(is_float64, numbers)):
+        raise PrecisionError("A coefficient of the circuit is not a float64 number. Round it first.")
+    return np.array([float(number) for number in numbers], dtype=np.float64)

@@ -10,7 +10,7 @@ $$ p_0 = s, \quad r_j = \rho(p_j - 2^{-j-1}), \quad p_{j+1} = p_j - 2 r_j, \quad
 
 $$ \max(0, s^2 - 4^{-j}) \le S_j \le s^2 + 4^{-j-1}. $$
 
-A hidden layer holds p_j, r_j and one common sum q_j = L + sum_i c_i S_ij + shift for all the chains that run side by
+A hidden layer holds p_j, r_j and one common sum q_j = L + sum_i c_i S_ij for all the chains that run side by
 side. The sum is late by one layer: it adds the neuron r_{j-1} itself (2 weights), not the tooth that is only being
 formed (3 weights), hence 7 weights a level for one chain, not 8.
 
@@ -33,7 +33,7 @@ Forms = Sequence[Form]
 
 
 def square_error(levels: int) -> Fraction:
-    """Return 2^(-2m-3), the sup of |f_m(s) - 2^(-2m-3) - s^2| on [0, 1]."""
+    """Return e = 2^(-2m-3), the sup over [0, 1] of |f_m(s) - e - s^2|."""
     return Fraction(1, 1 << (2 * levels + 3))
 
 
@@ -43,18 +43,16 @@ def squares(
     levels: int,
     linear: Callable[[Forms, Forms], Form] | None = None,
     *,
-    shift: Fraction = Fraction(0),
     carried: Forms = (),
     kept: int = 0,
-) -> tuple[Form, Forms]:
-    """Return sum_i c_i (f_m(s_i) - 2^(-2m-3)) + L, and the carried forms, as forms of the last of m new layers.
+) -> tuple[Form, ...]:
+    """Return sum_i c_i f_m(s_i) + L, and the carried forms that are kept, as forms of the last of m new layers.
 
     Args:
         gates: the network under construction, at the layer of the s_i.
         terms: pairs (s_i, c_i); every s_i takes values in [0, 1].
         levels: m >= 1.
         linear: L as a form of the first new layer, from the s_i and the carried forms there; 0 by default.
-        shift: a number with q_j = L + sum_i c_i S_ij + shift >= 0.
         carried: nonnegative forms that the first new layer holds as well.
         kept: how many of them, from the front, all the layers hold and are returned.
     """
@@ -71,7 +69,7 @@ def squares(
         others = neurons[2 * count : 2 * count + len(others)]
         if total is None:
             # The first layer needs no neuron for L: it is formed from p_0 = s and what is carried.
-            total = p[0] * 0 + shift if linear is None else linear(p, others) + shift
+            total = p[0] * 0 if linear is None else linear(p, others)
             others = others[:kept]
         else:
             total = neurons[-1]
@@ -80,5 +78,5 @@ def squares(
         waves = [wave - 2 * tooth for wave, tooth in zip(p, r, strict=True)]
     assert total is not None
     for (_, factor), wave in zip(terms, waves, strict=True):
-        total += wave * (factor * Fraction(1, 1 << levels)) - factor * square_error(levels)
-    return total - shift, others
+        total += wave * (factor * Fraction(1, 1 << levels))
+    return total, *others

@@ -1,6 +1,6 @@
 r"""Rule `circuit`: the sup error of a deep network that was made of squarings, from its structure.
 
-Witness: the circuit (`Circuit.from_arrays`: `folds`, `levels`, `carried`, `coefficients`) and a bisection tree of the
+Witness: the circuit (the vectors of `Circuit.from_arrays`) and a bisection tree of the
 domain as for rule `cover`. The network of the claim must be the network of the circuit, by hash. On every leaf
 `Circuit.enclose` checks the conditions of the theorem in `core.circuit` and encloses |F - R(Phi)|.
 """
@@ -21,7 +21,7 @@ def check(context: Context) -> Verdict:
     target, domain = context.formula(), context.domain()
     context.require(domain.dimension == 1, "The domain is not an interval. Build it anew.")
     floats = {name: context.array(name, "f").tolist() for name in ("folds", "coefficients")}
-    integers = {name: context.array(name, "i").tolist() for name in ("levels", "carried")}
+    integers = {name: context.array(name, "i").tolist() for name in ("levels", "carried", "kept")}
     circuit = Circuit.from_arrays(**floats, **integers)
     same = circuit.network().sha256 == context.network.sha256
     context.require(same, "The network is not that of the circuit: the hash differs. Build it anew.")
@@ -36,4 +36,4 @@ def check(context: Context) -> Verdict:
                 f"On {Box(lower, upper)} the difference is only known to be at most {float(bound.upper()):.6g}. "
                 f"Refine the cover or state a larger error."
             )
-    return Verdict(Kind.VERIFIED, (f"{leaves} cells cover {domain}", f"{len(circuit.squarings)} squarings"))
+    return Verdict(Kind.VERIFIED, (f"{leaves} cells cover {domain}", f"{len(circuit.stages)} squarings"))
