@@ -7,13 +7,15 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+from epsnet.cli import study
 
 if TYPE_CHECKING:
     from epsnet.core.solution import Solution
@@ -24,10 +26,39 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Neural networks with certificates: learn(eps, F), inspect, check.",
+    help="Neural networks with certificates: learn(eps, F), inspect, study, check.",
 )
+app.add_typer(study.app, name="study")
+
+# Named here once more, so that help and completion import nothing; tests/cli/test_help.py compares with the library.
+PRESETS = ("mnist",)
+NORMS = ("sup", "L2")
+METHODS = ("auto", "piecewise-linear", "deep", "train")
+REQUIRABLE = ("PROVED", "VERIFIED", "STATISTICAL")
+LOSSES = ("cross_entropy", "square")
+OPTIMIZERS = ("adam", "adamw", "momentum", "sgd")
+
+
+def _completed(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def _one_of(names: tuple[str, ...], about: str = "") -> Any:
+    """Return an option that completes these names; a wrong one is refused by the library, which says what to do."""
+    *others, last = names
+    return typer.Option(help=f"{about}{', '.join(others)} or {last}.", autocompletion=_completed(names))
+
+
+def _complete_target(incomplete: str) -> list[str]:
+    """Complete a preset; with nothing typed or nothing found the shell completes paths."""
+    return _completed(PRESETS)(incomplete) if incomplete else []
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print one line, and no progress.")]
 Data = Annotated[str | None, typer.Option("--data", help="Files of the data: idx folder, npz or csv.")]
 Label = Annotated[str | None, typer.Option(help="Column of the labels in a table, by name or number.")]
 
@@ -91,21 +122,22 @@ def _errors_become_exit_codes(check_failed: int = CHECK_FAILED) -> Iterator[None
 @app.command(cls=_FormulaCommand)
 def learn(
     target: Annotated[
-        str | None, typer.Argument(help='A path to data, the preset "mnist", or a formula such as "exp(x)".')
+        str | None,
+        typer.Argument(
+            help='A path to data, the preset "mnist", or a formula such as "exp(x)".', autocompletion=_complete_target
+        ),
     ] = None,
     on: Annotated[str | None, typer.Option("--on", help='Domain of a formula: "0,1" or "x=-4,4;y=0,1".')] = None,
     eps: Annotated[str | None, typer.Option(help="Accuracy: norm of the error, or risk for data.")] = None,
-    norm: Annotated[str, typer.Option(help="sup or L2.")] = "sup",
-    method: Annotated[str, typer.Option(help="auto, piecewise-linear or train.")] = "auto",
-    require: Annotated[
-        str | None, typer.Option(help="Weakest kind of bound to accept: PROVED, VERIFIED, STATISTICAL.")
-    ] = None,
+    norm: Annotated[str, _one_of(NORMS)] = "sup",
+    method: Annotated[str, _one_of(METHODS)] = "auto",
+    require: Annotated[str | None, _one_of(REQUIRABLE, "Weakest kind of bound to accept: ")] = None,
     seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
     data: Data = None,
     label: Label = None,
     hidden: Annotated[str | None, typer.Option(help='Training: widths of the hidden layers, "20,20".')] = None,
-    loss: Annotated[str | None, typer.Option(help="Training: cross_entropy or square.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Training: adam, adamw, momentum or sgd.")] = None,
+    loss: Annotated[str | None, _one_of(LOSSES, "Training: ")] = None,
+    optimizer: Annotated[str | None, _one_of(OPTIMIZERS, "Training: ")] = None,
     step_size: Annotated[float | None, typer.Option(help="Training: the greatest step size.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Training: how often each example is visited.")] = None,
     formula: Annotated[
@@ -113,6 +145,7 @@ def learn(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Output folder; ./epsnet-out/NAME by default.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the training in this folder; no TARGET needed.")] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Return a network that is this accurate, and prove it."""
@@ -131,11 +164,11 @@ def learn(
             given = {name: value for name, value in training.items() if value is not None}
             run = Run.plan(target, **options, training=given, out=out)
         start = time.perf_counter()
-        solution = run.execute(resume=resume is not None, quiet=as_json)
-        _present(solution, run.folder, time.perf_counter() - start, as_json)
+        solution = run.execute(resume=resume is not None, quiet=quiet or as_json)
+        _present(solution, run.folder, time.perf_counter() - start, quiet=quiet, as_json=as_json)
 
 
-def _present(solution: Solution, folder: Path, seconds: float, as_json: bool) -> None:
+def _present(solution: Solution, folder: Path, seconds: float, *, quiet: bool, as_json: bool) -> None:
     from epsnet.cli.run import FIGURE_FILE, REPORT_FILE
     from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, WITNESS_FILE
 
@@ -146,9 +179,10 @@ def _present(solution: Solution, folder: Path, seconds: float, as_json: bool) ->
     if as_json:
         _print_json({**describe(solution), "files": files, "seconds": round(seconds, 3)})
         return
-    typer.echo(str(solution))
-    typer.echo(f"files     {folder}   ({', '.join(sorted(path.name for path in paths.values()))})")
-    typer.echo(f"seconds   {seconds:.2f}")
+    if not quiet:
+        typer.echo(str(solution))
+        typer.echo(f"files     {folder}   ({', '.join(sorted(path.name for path in paths.values()))})")
+        typer.echo(f"seconds   {seconds:.2f}")
     typer.echo(f"epsnet check {_quoted(folder)}")
 
 
@@ -177,6 +211,7 @@ def check(
     path: Annotated[Path, typer.Argument(help="The folder of a solution.")],
     data: Data = None,
     label: Label = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Re-derive every bound of a solution, trusting nobody."""
@@ -192,6 +227,8 @@ def check(
             proved = {name: value for name, value in describe(solution).items() if name != "result"}
             claims = [bound.to_json() for bound in report.checked]
             _print_json({**proved, "checked": claims, "seconds": round(report.seconds, 3)})
+        elif quiet:
+            typer.echo(str(report).splitlines()[-1])
         else:
             typer.echo(f"target       {solution.target}")
             typer.echo(f"network      {solution.network}")
@@ -201,6 +238,7 @@ def check(
 @app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(help="A network file, an ONNX file, or the folder of a solution.")],
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Say what is true of a network: its sizes and operations."""
@@ -212,7 +250,7 @@ def inspect(
         if as_json:
             _print_json({"network": found.to_json()})
         else:
-            typer.echo(str(found))
+            typer.echo(str(found.network if quiet else found))
 
 
 @app.command()

@@ -16,8 +16,9 @@ from epsnet.core.target import Target
 from epsnet.data import Sample
 from epsnet.learning.formula import learn_formula
 
-METHODS = ("auto", "piecewise-linear", "train")
-"""The strategies by name: "piecewise-linear" for formulas, "train" for data; "auto" takes the one that fits."""
+METHODS = ("auto", "piecewise-linear", "deep", "train")
+"""The strategies by name: "piecewise-linear" and "deep" for formulas, "train" for data; "auto" takes the first of them
+that fits."""
 
 _SMALLEST, _LARGEST = Fraction("1e-300"), Fraction("1e300")
 
@@ -39,8 +40,10 @@ def learn(
     r"""Return a network Phi with ||F - Phi|| <= eps, its size, and a bound that was re-derived by the checker.
 
     For a formula F on an interval the network is the continuous piecewise-linear one with the fewest pieces; its error
-    is VERIFIED and so is that no function with fewer pieces reaches eps. For a sample the network minimizes the
-    empirical risk; its risk is bounded from points unused in training, STATISTICAL with confidence 1 - delta = 0.99.
+    is VERIFIED and so is that no function with fewer pieces reaches eps. The method "deep" builds a squaring circuit,
+    which has fewer weights for smooth formulas and small eps; its error is VERIFIED too. For a sample the network
+    minimizes the empirical risk; its risk is bounded from points unused in training, STATISTICAL with confidence
+    1 - delta = 0.99.
 
     Args:
         target: a formula with its domain, or the sample to train on.
@@ -50,7 +53,7 @@ def learn(
         method: one of `METHODS`.
         require: the weakest kind of bound to accept; VERIFIED for formulas and STATISTICAL for data by default.
         allow_assumptions: accept a PROVED or VERIFIED bound that rests on assumptions.
-        seed: fixes everything random.
+        seed: fixes everything random: training, and the starts of the fits of "deep".
         checkpoint: data only: the file that keeps the state of training.
         resume: data only: start from the state in `checkpoint`.
         progress: data only: called with the record of each epoch and the number of epochs.
@@ -77,11 +80,11 @@ def learn(
             )
         if training or test is not None or checkpoint is not None:
             raise DomainError("Training options are for data, the target is a formula. Leave them out.")
-        solution = learn_formula(target, accuracy)
+        solution = learn_formula(target, accuracy, deep=method == "deep", seed=seed)
         needed = require or Kind.VERIFIED
     elif isinstance(target, Sample):
-        if method == "piecewise-linear":
-            raise HypothesisError("The method 'piecewise-linear' needs a formula, the target is data. Use 'train'.")
+        if method in ("piecewise-linear", "deep"):
+            raise HypothesisError(f"The method {method!r} needs a formula, the target is data. Use 'train'.")
         if require in (Kind.PROVED, Kind.VERIFIED):
             raise HypothesisError(
                 f"A risk can only be known as STATISTICAL from a sample, not {require.value}. Require STATISTICAL."
