@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from epsnet.learning.learn import learn as learn
     from epsnet.report.document import write_report as write_report
     from epsnet.report.figures import draw as draw
+    from epsnet.studies.run import study as study
 
 # The public API, by topic: what is learned, what is known, the verbs, the calculus, files and data, errors.
 _HOME = {
@@ -64,6 +65,7 @@ _HOME = {
     "Solution": "core.solution",
     "learn": "learning.learn",
     "inspect": "inspection.inspect",
+    "study": "studies.run",
     "check": "checker.kernel",
     "realize": "core.realize",
     "draw": "report.figures",

@@ -131,7 +131,9 @@ def test_json_of_the_other_commands(epsnet):
     }
     assert all(list(claim) == documented("`error`") for claim in checked["checked"])
     inspected = json.loads(epsnet("inspect", "epsnet-out/exp-x", "--json").out)["network"]
-    assert {**learned["network"], "inputs": 1, "outputs": 1, "sha256": sha256("epsnet-out/exp-x")} == inspected
+    counted = {**learned["network"], "inputs": 1, "outputs": 1, "sha256": sha256("epsnet-out/exp-x")}
+    assert {key: inspected[key] for key in counted} == counted
+    assert list(inspected) == [*counted, *documented("What `inspect` says besides the sizes")]
     findings = json.loads(epsnet("doctor", "--json").out)["findings"]
     assert all(list(finding) == re.findall(r"`(\w+)`", commands["doctor"])[1:] for finding in findings)
     assert all(finding["holds"] for finding in findings)

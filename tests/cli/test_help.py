@@ -93,7 +93,7 @@ def test_commands_are_completed(shell):
     [
         ("epsnet learn mn", ["mnist"]),
         ("epsnet learn --me", ["--method"]),
-        ("epsnet learn mnist --method ", ["auto", "piecewise-linear", "train"]),
+        ("epsnet learn mnist --method ", ["auto", "piecewise-linear", "deep", "train"]),
         ("epsnet learn mnist --norm L", ["L2"]),
         ("epsnet learn mnist --require VER", ["VERIFIED"]),
         ("epsnet learn mnist --loss ", ["cross_entropy", "square"]),

@@ -62,7 +62,7 @@ def test_python_runs(number, tmp_path):
 
 def test_commands_of_the_table_run_in_order(tmp_path):
     commands = re.findall(r"\| `(epsnet [^`]*)` \|$", README, re.MULTILINE)
-    assert [command.split()[1] for command in commands] == ["learn", "inspect", "check"]
+    assert [command.split()[1] for command in commands] == ["learn", "inspect", "study", "check"]
     for command in commands:
         arguments = shlex.split(command)[1:]
         done = subprocess.run(

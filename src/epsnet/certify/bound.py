@@ -113,6 +113,8 @@ class Bound:
     def _left_side(self) -> str:
         if self.quantity == "error":
             return "sup |F - Phi|" if self.norm == "sup" else "||F - Phi||_L2"
+        if self.quantity == "lipschitz":
+            return f"Lip_{'sup' if self.norm == 'sup' else '2'}"
         return self.quantity
 
     def explain(self) -> str:

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from epsnet.certify.bound import Bound, Kind
-from epsnet.certify.certificate import Node, Witness
+from epsnet.certify.certificate import Certificate, Node, Witness
 from epsnet.certify.errors import CheckError, EpsnetError
 from epsnet.certify.hashing import sha256_arrays
 from epsnet.certify.rounding import ball_arithmetic
 from epsnet.certify.theorems import theorem
 from epsnet.checker.rule import Context, Verdict
 from epsnet.checker.rules import RULES
+from epsnet.core.network import Network
 from epsnet.core.serial import (
     load_solution,
     network_bytes,
@@ -87,17 +88,39 @@ def check(subject: Solution | str | Path, *, data: tuple[Any, Any] | None = None
             target = target.with_data(*data)
     elif data is not None:
         raise CheckError("The target is a formula and needs no data. Check it without data.")
-    nodes, witnesses = solution.certificate.nodes, solution.certificate.witnesses
-    solution = replace(solution, target=target)
+    checked = _check_nodes(solution.certificate, solution.network, target)
+    _check_solution(replace(solution, target=target))
+    return Report(checked, solution.error, solution.optimality, time.perf_counter() - start)
+
+
+def check_certificate(network: Network, certificate: Certificate) -> tuple[Bound, ...]:
+    """Re-derive every claim of a certificate about a network alone, such as a Lipschitz constant.
+
+    Args:
+        network: the network.
+        certificate: claims that need no target.
+
+    Returns:
+        The claims that were re-derived, premises first.
+
+    Raises:
+        CheckError: some claim does not follow; the message says which and why.
+    """
+    with refuse_malformed("The certificate"):
+        stored = Certificate.from_json(certificate.to_json(), certificate.witnesses)
+        network = network_from_bytes(network_bytes(network))
+    return _check_nodes(stored, network, None)
+
+
+def _check_nodes(certificate: Certificate, network: Network, target: Target | DataTarget | None) -> tuple[Bound, ...]:
     with ball_arithmetic(), np.errstate(all="ignore"):
-        for number, node in enumerate(nodes):
+        for number, node in enumerate(certificate.nodes):
             try:
                 with refuse_malformed("Something it needs"):
-                    _check_node(node, solution, witnesses)
+                    _check_node(node, network, target, certificate.witnesses)
             except EpsnetError as error:
                 raise CheckError(f"Claim {number} does not hold: {_printable(str(node.claim))}. {error}") from None
-    _check_solution(solution)
-    return Report(tuple(n.claim for n in nodes), solution.error, solution.optimality, time.perf_counter() - start)
+    return tuple(node.claim for node in certificate.nodes)
 
 
 def _as_stored(solution: Solution) -> Solution:
@@ -122,8 +145,10 @@ def _require_printable(*texts: str) -> None:
     _require(all(text.isprintable() and len(text) <= _MAX_TEXT for text in texts), "A text is not printable. Mend it.")
 
 
-def _check_node(node: Node, solution: Solution, witnesses: Mapping[str, Witness]) -> None:
-    claim, network, target = node.claim, solution.network, solution.target
+def _check_node(
+    node: Node, network: Network, target: Target | DataTarget | None, witnesses: Mapping[str, Witness]
+) -> None:
+    claim = node.claim
     _require_printable(claim.quantity, claim.measure or "", *claim.hypotheses, *claim.assumptions)
     _require(claim.rule in RULES, f"The rule {_printable(claim.rule)!r} is unknown. Use one of {', '.join(RULES)}.")
     rule = RULES[claim.rule]
@@ -132,7 +157,8 @@ def _check_node(node: Node, solution: Solution, witnesses: Mapping[str, Witness]
     _require(
         claim.network in (None, network.sha256), "It is about another network: the hash differs. Restore that one."
     )
-    _require(claim.target in (None, target.sha256), "It is about another target: the hash differs. Restore that one.")
+    known = None if target is None else target.sha256
+    _require(claim.target in (None, known), "It is about another target: the hash differs. Restore that one.")
     _require(claim.exact is None or _outward(claim), "Its value is not its exact value rounded outward. Build it anew.")
     witness = {} if node.witness is None else witnesses[node.witness]
     _require(node.witness in (None, sha256_arrays(witness)), "Its witness was changed: the hash differs. Restore it.")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +14,10 @@ import typer
 from typer.core import TyperCommand
 
 from epsnet.cli import study
+from epsnet.cli.output import BAD_INPUT, CHECK_FAILED, Json, Quiet, errors_become_exit_codes, print_json, quoted
 
 if TYPE_CHECKING:
     from epsnet.core.solution import Solution
-
-OK, CHECK_FAILED, BAD_INPUT, NOT_CERTIFIED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,8 +54,6 @@ def _complete_target(incomplete: str) -> list[str]:
     return _completed(PRESETS)(incomplete) if incomplete else []
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print one line, and no progress.")]
 Data = Annotated[str | None, typer.Option("--data", help="Files of the data: idx folder, npz or csv.")]
 Label = Annotated[str | None, typer.Option(help="Column of the labels in a table, by name or number.")]
 
@@ -90,33 +85,6 @@ class _FormulaCommand(TyperCommand):
         unknown = [arg for arg in options if arg.partition("=")[0] not in known]
         ctx.ignore_unknown_options = not unknown
         return super().parse_args(ctx, unknown or args)
-
-
-@contextlib.contextmanager
-def _errors_become_exit_codes(check_failed: int = CHECK_FAILED) -> Iterator[None]:
-    """Turn the error family into one sentence on stderr and the documented exit code."""
-    from epsnet.certify.errors import CertificateError, CheckError, EpsnetError
-
-    try:
-        yield
-    except EpsnetError as error:
-        code = {CheckError: check_failed, CertificateError: NOT_CERTIFIED}.get(type(error), BAD_INPUT)
-        sentence = str(error)
-    except KeyboardInterrupt as error:
-        code, sentence = INTERRUPTED, str(error) or "interrupted."
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        code, sentence = (
-            BAD_INPUT,
-            f"{error.filename or 'A file'}: {error.strerror}. Check the path and the space left.",
-        )
-    else:
-        return
-    # A sentence may quote a file: its control characters are not for the terminal.
-    printable = "".join(character if character.isprintable() else "?" for character in sentence)
-    typer.echo(f"epsnet: {printable}", err=True)
-    raise typer.Exit(code)
 
 
 @app.command(cls=_FormulaCommand)
@@ -151,7 +119,7 @@ def learn(
     """Return a network that is this accurate, and prove it."""
     from epsnet.cli.run import Run
 
-    with _errors_become_exit_codes():
+    with errors_become_exit_codes():
         options: dict[str, Any] = {
             "on": on, "eps": eps, "norm": norm, "method": method, "require": require, "seed": seed, "data": data,
             "label": label, "formula": formula,
@@ -177,13 +145,15 @@ def _present(solution: Solution, folder: Path, seconds: float, *, quiet: bool, a
     paths = {key: folder / name for key, name in names.items() if (folder / name).exists()}
     files = {"folder": str(folder), **{key: str(path) for key, path in paths.items()}}
     if as_json:
-        _print_json({**describe(solution), "files": files, "seconds": round(seconds, 3)})
+        print_json({**describe(solution), "files": files, "seconds": round(seconds, 3)})
         return
     if not quiet:
         typer.echo(str(solution))
+        for sentence in solution.stats.get("risk_decomposition", {}).get("advice", ()):
+            typer.echo(f"advice    {sentence}")
         typer.echo(f"files     {folder}   ({', '.join(sorted(path.name for path in paths.values()))})")
         typer.echo(f"seconds   {seconds:.2f}")
-    typer.echo(f"epsnet check {_quoted(folder)}")
+    typer.echo(f"epsnet check {quoted(folder)}")
 
 
 def describe(solution: Solution) -> dict[str, Any]:
@@ -196,16 +166,6 @@ def describe(solution: Solution) -> dict[str, Any]:
     }
 
 
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=1, allow_nan=False))
-
-
 @app.command()
 def check(
     path: Annotated[Path, typer.Argument(help="The folder of a solution.")],
@@ -215,7 +175,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Re-derive every bound of a solution, trusting nobody."""
-    with _errors_become_exit_codes():
+    with errors_become_exit_codes():
         from epsnet.checker.kernel import check as check_solution
         from epsnet.cli.run import sample_of
         from epsnet.core.serial import load_solution
@@ -226,7 +186,7 @@ def check(
             # Only what was re-derived: `result` is a sentence that anybody may have written.
             proved = {name: value for name, value in describe(solution).items() if name != "result"}
             claims = [bound.to_json() for bound in report.checked]
-            _print_json({**proved, "checked": claims, "seconds": round(report.seconds, 3)})
+            print_json({**proved, "checked": claims, "seconds": round(report.seconds, 3)})
         elif quiet:
             typer.echo(str(report).splitlines()[-1])
         else:
@@ -237,31 +197,66 @@ def check(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A network file, an ONNX file, or the folder of a solution.")],
+    path: Annotated[
+        Path, typer.Argument(help="A network file, ONNX, weights of PyTorch, or the folder of a solution.")
+    ],
+    on: Annotated[
+        str | None, typer.Option("--on", help='Box of the statements: "0,1" for every input, or "0,1;-1,2".')
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="Points to count activations on: mnist, or a path.", autocompletion=_complete_target
+        ),
+    ] = None,
+    label: Label = None,
+    activation: Annotated[
+        str | None, typer.Option(help="Weights of PyTorch: what stands between the layers, such as relu.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help='Weights of PyTorch: the names of the layers in order, "fc1,fc2".')
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the page to this file.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Say what is true of a network: its sizes and operations."""
+    """Say what is true of a network: sizes, activity and stability of its neurons, Lipschitz constants, reductions."""
     # Here a file that is no network is bad input: nothing is claimed about it that could fail a check.
-    with _errors_become_exit_codes(check_failed=BAD_INPUT):
+    with errors_become_exit_codes(check_failed=BAD_INPUT):
+        from epsnet.core.target import read_domain
+        from epsnet.data import load_mnist, read_data
         from epsnet.inspection.inspect import inspect as inspect_network
 
-        found = inspect_network(path)
+        box = None if on is None else read_domain(on)[0]
+        sample = None
+        if data is not None:
+            sample = load_mnist("test") if data in PRESETS and not Path(data).exists() else read_data(data, label)[0]
+        names = None if layers is None else [name.strip() for name in layers.split(",")]
+        found = inspect_network(path, on=box, data=sample, activation=activation, layers=names, seed=seed)
+        if html is not None:
+            from epsnet.inspection.page import inspection_page
+
+            html.write_text(inspection_page(found, path.name), encoding="utf-8")
         if as_json:
-            _print_json({"network": found.to_json()})
+            print_json({"network": found.to_json()})
+        elif quiet:
+            typer.echo(str(found.network))
         else:
-            typer.echo(str(found.network if quiet else found))
+            typer.echo(str(found))
+            if html is not None:
+                typer.echo(f"page   {html}")
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Prove and re-check a dozen statements on this machine."""
-    with _errors_become_exit_codes():
+    with errors_become_exit_codes():
         from epsnet.inspection.doctor import examine
 
         findings = list(examine())
         if as_json:
-            _print_json({"findings": [{**asdict(f), "seconds": round(f.seconds, 3)} for f in findings]})
+            print_json({"findings": [{**asdict(f), "seconds": round(f.seconds, 3)} for f in findings]})
         else:
             for finding in findings:
                 verdict = "ok  " if finding.holds else "FAIL"

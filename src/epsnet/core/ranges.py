@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+
+import numpy as np
 
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import DomainError
 from epsnet.certify.rounding import ball_arithmetic, interval, to_fraction
 from epsnet.core.functions import Function
+from epsnet.core.jacobian import arguments
 from epsnet.core.network import Network
 
 Range = tuple[Fraction, Fraction]
+
+_EXACT_WORK = 2_000_000  # weights times inputs above which rationals would take minutes
+_HUGE = Fraction(10) ** 400  # stands for an end that float64 could not bound
 
 
 def argument_ranges(network: Network, domain: Box) -> list[list[Range]]:
     r"""Enclose the arguments of all activations on a box, layer by layer, in exact rationals.
 
     As in `enclose.network_forms`, values are enclosed by low + g . t <= y <= high + g . t; rationals find out that a
-    range ends exactly at a kink, which balls of nonzero radius cannot. An undecided kink is replaced by a chord of
+    range ends exactly at a kink, which balls of nonzero radius cannot; a network too large for that gets the float64
+    enclosures of `core.jacobian`. An undecided kink is replaced by a chord of
     slope lambda, rounded to 20 bits, plus the range of sigma(z) - lambda z: rounding costs width but no rigor.
     """
     if domain.dimension != network.inputs:
         raise DomainError(
             f"The box has dimension {domain.dimension}, the input {network.inputs}. Give one interval for each input."
         )
+    if network.size.connections * network.inputs > _EXACT_WORK:
+        return [
+            [(_rational(low), _rational(high)) for low, high in zip(*map(np.ndarray.tolist, layer), strict=True)]
+            for layer in arguments(network, domain)
+        ]
     ends = list(zip(domain.lower, domain.upper, strict=True))
     radius = [(high - low) / 2 for low, high in ends]
     values = [[_Form((a + b) / 2, (a + b) / 2, {i: Fraction(1)}, (a, b)) for i, (a, b) in enumerate(ends)]]
@@ -38,6 +51,10 @@ def argument_ranges(network: Network, domain: Box) -> list[list[Range]]:
         result.append([form.range for form in forms])
         values.append([form.activate(function) for form, function in zip(forms, layer.functions(), strict=True)])
     return result
+
+
+def _rational(end: float) -> Fraction:
+    return Fraction(end) if math.isfinite(end) else (_HUGE if end > 0 else -_HUGE)
 
 
 @dataclass(slots=True)

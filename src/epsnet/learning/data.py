@@ -21,6 +21,7 @@ from epsnet.core.serial import network_bytes
 from epsnet.core.solution import Solution
 from epsnet.core.target import DataTarget
 from epsnet.data import Sample, split
+from epsnet.generalization.risk_decomposition import Count, decompose_risk
 from epsnet.statistics.binomial import clopper_pearson
 
 DELTA = Fraction(1, 100)
@@ -115,6 +116,12 @@ def learn_data(
         assumptions=(INDEPENDENCE, *((LIBRARY_ASSUMPTION,) if needs_library(network) else ())),
         network=network.sha256, target=target.sha256,
     )  # fmt: skip
+    decomposition = {}
+    if tolerance is None:
+        # Part of the statistics, not of the certificate: it says what to change, and the checker does not re-derive it.
+        wrong = count_errors(network, fitted.matrix(), fitted.labels, None)
+        parts = decompose_risk(Count(wrong, len(fitted)), Count(errors, len(sample)), delta=DELTA)
+        decomposition = {"risk_decomposition": parts.to_json()}
     rate = errors / len(sample)
     what = f"test accuracy {1 - rate:.2%}"
     if tolerance is not None:
@@ -136,6 +143,7 @@ def learn_data(
             "trained_on": len(fitted),
             "validated_on": len(validation),
             **{k: _plain(v) for k, v in options.items()},
+            **decomposition,
         },
         result=f"{what}; {errors} error{'s' * (errors != 1)} in {len(sample):,} points that training never saw",
     )

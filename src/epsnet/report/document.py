@@ -69,7 +69,7 @@ def write_report(solution: Solution, path: str | Path, sample: LabelledSample | 
         shown = [function(solution, solution.target)]
     else:
         name = solution.target.name
-        shown = [training(solution, solution.target)]
+        shown = [training(solution, solution.target), risk_parts(solution)]
         if found is not None:
             shown += [mistakes(found), residuals(solution, found), first_layer(solution, found)]
     text = page(
@@ -186,6 +186,31 @@ def training(solution: Solution, target: DataTarget) -> Section | None:
     )  # fmt: skip
 
 
+def risk_parts(solution: Solution) -> Section | None:
+    """Show what the risk is made of, as far as it was measured, and what would make it smaller."""
+    found = solution.stats.get("risk_decomposition")
+    if not found:
+        return None
+    rows = []
+    for name in ("risk", "approximation", "estimation", "optimization"):
+        part = found[name]
+        between = f"{part['low']:.3%} to {part['high']:.3%}"
+        rows.append(
+            (part["name"], code(part["quantity"]), between, badge(Kind(part["kind"])), f"{part['estimate']:.3%}")
+        )
+    return section(
+        "Where the risk comes from",
+        table(
+            ["part", "of what", "between", "kind", "about"],
+            rows,
+            numbers=[2, 4],
+            caption=f"All intervals together with confidence {found['confidence']:g}; the last column is ESTIMATED. "
+            f"Assumed: {found['assumption']}. This is no part of the certificate.",
+        ),
+        [paragraph(sentence) for sentence in found["advice"]],
+    )
+
+
 def sizes(solution: Solution) -> Section:
     """Show every measure of size with its definition."""
     size = solution.size
@@ -257,7 +282,7 @@ def recheck(solution: Solution, folder: Path) -> Section:
 
 def run(solution: Solution) -> Section | None:
     """Show the facts about the run that claim nothing."""
-    stats = {name: value for name, value in solution.stats.items() if name != "history"}
+    stats = {name: value for name, value in solution.stats.items() if name not in ("history", "risk_decomposition")}
     if not stats:
         return None
     pairs = [(name.replace("_", " "), _plain(stats[name])) for name in sorted(stats)]

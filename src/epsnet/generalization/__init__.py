@@ -1,0 +1,1 @@
+"""Generalization: from the risk on a sample to the risk on everything."""
