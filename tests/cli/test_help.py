@@ -126,7 +126,7 @@ def test_names_are_those_of_the_library():
     assert get_args(Norm) == app.NORMS
     assert tuple(kind.value for kind in Kind if kind is not Kind.ESTIMATED) == app.REQUIRABLE
     assert set(app.LOSSES) == set(LOSSES)
-    assert set(app.OPTIMIZERS) == set(OPTIMIZERS)
+    assert set(app.OPTIMIZERS) == {*OPTIMIZERS, "lbfgs"}
 
 
 def test_quiet_prints_one_line(shell):

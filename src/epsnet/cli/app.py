@@ -33,7 +33,7 @@ NORMS = ("sup", "L2")
 METHODS = ("auto", "piecewise-linear", "deep", "train")
 REQUIRABLE = ("PROVED", "VERIFIED", "STATISTICAL")
 LOSSES = ("cross_entropy", "square")
-OPTIMIZERS = ("adam", "adamw", "momentum", "sgd")
+OPTIMIZERS = ("adam", "adamw", "lbfgs", "momentum", "sgd")
 
 
 def _completed(names: tuple[str, ...]) -> Callable[[str], list[str]]:

@@ -29,7 +29,7 @@ class EpochProgress:
         """Show one more epoch."""
         if self.quiet:
             return
-        text = f"loss {record.empirical_risk:.4f}   validation error {record.validation_error:.4f}"
+        text = f"loss {record.empirical_risk:.4g}   validation error {record.validation_error:.4f}"
         if sys.stderr.isatty():
             self._advance(record.epoch, epochs, text)
             return

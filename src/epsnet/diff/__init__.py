@@ -4,7 +4,7 @@ from epsnet.diff.defaults import defaults
 from epsnet.diff.precision import precise
 from epsnet.diff.realize import realize
 from epsnet.diff.result import DivergenceError, EpochRecord, FitResult, TrainingInterrupted
-from epsnet.diff.training import fit
+from epsnet.diff.training import fit, fit_seeds
 
 __all__ = [
     "DivergenceError",
@@ -13,6 +13,7 @@ __all__ = [
     "TrainingInterrupted",
     "defaults",
     "fit",
+    "fit_seeds",
     "precise",
     "realize",
 ]

@@ -38,15 +38,35 @@ OPTIMIZERS: Mapping[str, Callable[[optax.GradientTransformation], optax.Gradient
     "adamw": lambda decay: optax.chain(optax.scale_by_adam(), decay),
 }
 
-# The shape of the schedule at the time t = n/N in [0, 1) of a run of N steps.
-SCHEDULES: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "constant": np.ones_like,
-    "linear": lambda time: 1 - time,
-    "cosine": lambda time: (1 + np.cos(np.pi * time)) / 2,
+# The shape of the schedule at the step n = 0, 1, ... of a run of N steps, m of them in an epoch.
+SCHEDULES: Mapping[str, Callable[[NDArray[np.int64], int, int], NDArray[np.float64]]] = {
+    "constant": lambda n, total, epoch: np.ones(n.shape),
+    "linear": lambda n, total, epoch: 1 - n / total,
+    "cosine": lambda n, total, epoch: (1 + np.cos(np.pi * (n / total))) / 2,
+    "inverse": lambda n, total, epoch: 1 / (1 + n / epoch),
+    "inverse_sqrt": lambda n, total, epoch: 1 / np.sqrt(1 + n / epoch),
 }
 
 
-def step_sizes(schedule: str, step_size: float, epochs: int, steps: int) -> NDArray[np.float32]:
-    """Return the step sizes nu_n = step_size * schedule(n/N), N = epochs*steps, as an array (epochs, steps)."""
-    time = np.arange(epochs * steps) / (epochs * steps)
-    return (step_size * SCHEDULES[schedule](time)).astype(np.float32).reshape(epochs, steps)
+def step_sizes(schedule: str, step_size: float, epochs: int, steps: int, warmup: float = 0.0) -> NDArray[np.float32]:
+    """Return the step sizes nu_n, n = 0, ..., N-1, of N = epochs*steps steps as an array (epochs, steps).
+
+    | schedule | nu_n / step_size |
+    |---|---|
+    | constant | 1 |
+    | linear | 1 - n/N |
+    | cosine | (1 + cos(pi n/N))/2 |
+    | inverse | 1/(1 + n/m), m = steps of an epoch |
+    | inverse_sqrt | 1/(1 + n/m)^(1/2) |
+
+    The last two do not know N: they are the steps of stochastic approximation. During the warm-up, the first
+    warmup*N steps, nu_n is multiplied by (n+1)/(warmup*N).
+
+    Source: H. Robbins, S. Monro, A stochastic approximation method, Ann. Math. Stat. 22 (1951); F. Bach, E. Moulines,
+    Non-asymptotic analysis of stochastic approximation algorithms, NeurIPS 2011.
+    """
+    n = np.arange(epochs * steps)
+    rates = step_size * SCHEDULES[schedule](n, epochs * steps, steps)
+    if warmup:
+        rates *= np.minimum(1, (n + 1) / (warmup * epochs * steps))
+    return rates.astype(np.float32).reshape(epochs, steps)

@@ -1,4 +1,4 @@
-"""A learning problem in the form the training loop wants: checked, normalized, float32."""
+"""A learning problem in the form the training loop wants: checked and normalized."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
     sha256: str
 
 
-def pose(train: Pairs, validation: Pairs | None, widths: Sequence[int], loss: str) -> Problem:
+def pose(train: Pairs, validation: Pairs | None, widths: Sequence[int], loss: str, precision: type) -> Problem:
     """Check the data against the widths and the loss, and normalize them with the constants of the training part.
 
     Raises:
@@ -43,8 +43,8 @@ def pose(train: Pairs, validation: Pairs | None, widths: Sequence[int], loss: st
         digest.update(np.ascontiguousarray(array).data)
     images = train[0].dtype == np.uint8
     return Problem(
-        train=_normalized(train, maps),
-        validation=None if validation is None else _normalized(validation, maps),
+        train=_normalized(train, maps, precision),
+        validation=None if validation is None else _normalized(validation, maps, precision),
         maps=maps,
         pixel=(float(maps.center[0]), float(maps.scale[0])) if images else (0.0, 1.0),
         sha256=digest.hexdigest(),
@@ -89,10 +89,10 @@ def _checked(pairs: Pairs, widths: Sequence[int], loss: str, part: str) -> Pairs
     return inputs, targets
 
 
-def _normalized(pairs: Pairs, maps: Normalization) -> Pairs:
+def _normalized(pairs: Pairs, maps: Normalization, precision: type) -> Pairs:
     inputs, labels = pairs
     if inputs.dtype != np.uint8:
-        inputs = ((inputs - maps.center) / maps.scale).astype(np.float32)
+        inputs = ((inputs - maps.center) / maps.scale).astype(precision)
     if labels.dtype.kind in "iu":
         return inputs, labels.astype(np.int32)
-    return inputs, ((labels - maps.target_center) / maps.target_scale).astype(np.float32)
+    return inputs, ((labels - maps.target_center) / maps.target_scale).astype(precision)

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 _INITIAL, _ORDER, _SHIFT = range(3)
@@ -41,16 +40,6 @@ def order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return _generator(seed, _ORDER, epoch).permutation(n)
 
 
-def shifted(padded: NDArray[Any], indices: NDArray[np.int64], radius: int, seed: int, epoch: int) -> NDArray[Any]:
-    """Return the images with these indices, each moved by its own uniform offset in {-radius, ..., radius}^2.
-
-    Arguments:
-        padded: images (n, h + 2 radius, w + 2 radius), continued by their border pixels.
-        indices: which images, in which order.
-        radius: the greatest shift along each axis, in pixels.
-        seed: the seed of the run.
-        epoch: the number of the epoch.
-    """
-    offsets = _generator(seed, _SHIFT, epoch).integers(0, 2 * radius + 1, size=(2, len(indices)))
-    shape = (padded.shape[1] - 2 * radius, padded.shape[2] - 2 * radius)
-    return sliding_window_view(padded, shape, axis=(1, 2))[indices, offsets[0], offsets[1]]
+def offsets(count: int, radius: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return uniform offsets (2, count) in {0, ..., 2 radius}: rows and columns that images are shifted by."""
+    return _generator(seed, _SHIFT, epoch).integers(0, 2 * radius + 1, size=(2, count))

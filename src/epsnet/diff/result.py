@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 from epsnet.certify.errors import EpsnetError
 from epsnet.diff.normalization import Layer
 
+Status = Literal["finished", "patience", "interrupted", "diverged", "stationary", "no decrease"]
+
 
 class EpochRecord(NamedTuple):
     """One line of the history.
@@ -33,21 +35,23 @@ class FitResult:
         history: one record per epoch.
         best_epoch: the epoch the layers come from: the least validation error, ties broken by the validation risk;
             the last epoch without a validation sample; 0 is the initialization.
-        status: why training ended: all epochs done, no progress within the patience, interrupted, or diverged.
+        status: why training ended: all epochs done, no progress within the patience, interrupted, or diverged; for
+            L-BFGS also: the gradient vanished, or the line search found no decrease within float64.
     """
 
     layers: list[Layer]
     history: list[EpochRecord]
     best_epoch: int
-    status: Literal["finished", "patience", "interrupted", "diverged"]
+    status: Status
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C during training; `result` is the best so far."""
+    """Ctrl-C during training; `results` are the best networks so far, one for each seed, and `result` is the first."""
 
-    def __init__(self, result: FitResult) -> None:
+    def __init__(self, results: list[FitResult]) -> None:
         super().__init__("training was interrupted")
-        self.result = result
+        self.results = results
+        self.result = results[0]
 
 
 class DivergenceError(EpsnetError):

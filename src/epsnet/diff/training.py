@@ -1,35 +1,28 @@
-"""Empirical risk minimization: one compiled scan per epoch, reproducible to the last bit, never losing an epoch."""
+"""Empirical risk minimization: the functions that users call, and the checks of their arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from epsnet.certify.errors import DomainError
-from epsnet.diff import randomness
-from epsnet.diff.checkpoint import load_checkpoint, save_checkpoint
+from epsnet.diff.defaults import ITERATIONS
+from epsnet.diff.lbfgs import minimize
 from epsnet.diff.losses import LOSSES
-from epsnet.diff.normalization import fold
-from epsnet.diff.optimizers import OPTIMIZERS, SCHEDULES, direction, step_sizes
-from epsnet.diff.problem import Pairs, Problem, pose
-from epsnet.diff.realize import ACTIVATIONS, realize
-from epsnet.diff.result import DivergenceError, EpochRecord, FitResult, TrainingInterrupted
+from epsnet.diff.optimizers import OPTIMIZERS, SCHEDULES
+from epsnet.diff.precision import precise
+from epsnet.diff.problem import Pairs, pose
+from epsnet.diff.realize import ACTIVATIONS
+from epsnet.diff.result import DivergenceError, EpochRecord, FitResult
+from epsnet.diff.run import train
 
-
-class _State(NamedTuple):
-    """A run between two epochs: NumPy arrays only. `memory` holds the leaves of the optimizer state."""
-
-    params: list[Any]
-    memory: list[NDArray[Any]]
-    best: list[Any]
-    best_epoch: int
-    history: tuple[EpochRecord, ...]
+Loss = Literal["cross_entropy", "square"]
+Schedule = Literal["cosine", "linear", "constant", "inverse", "inverse_sqrt"]
 
 
 def fit(
@@ -37,14 +30,15 @@ def fit(
     labels: NDArray[Any],
     widths: Sequence[int],
     *,
-    loss: Literal["cross_entropy", "square"] = "cross_entropy",
+    loss: Loss = "cross_entropy",
     activation: str = "relu",
-    optimizer: Literal["adam", "adamw", "momentum", "sgd"] = "adam",
-    step_size: float = 2e-3,
-    schedule: Literal["cosine", "linear", "constant"] = "cosine",
+    optimizer: Literal["adam", "adamw", "momentum", "sgd", "lbfgs"] = "adam",
+    step_size: float | None = None,
+    schedule: Schedule | None = None,
+    warmup: float = 0.0,
     weight_decay: float = 0.0,
-    batch_size: int = 64,
-    epochs: int = 20,
+    batch_size: int | None = None,
+    epochs: int | None = None,
     patience: int | None = None,
     shift: int = 0,
     seed: int = 0,
@@ -60,18 +54,24 @@ def fit(
     variance 1 for training, and the returned layers undo it. The result depends on the arguments alone: not on
     JAX's precision mode, not on interruptions, not on earlier calls.
 
+    Steps are in float32. The optimizer "lbfgs" makes no steps on batches: it minimizes the risk on all examples in
+    float64, and an epoch is one of its iterations (see `lbfgs.minimize`). That is the choice for smooth activations
+    and small samples, where it reaches risks that no step size does. It refuses the options of steps (step_size,
+    schedule, warmup, batch_size, shift) and a checkpoint, because its memory lives inside SciPy.
+
     Arguments:
         inputs: uint8 images (n, h, w), or a real matrix (n, d).
         labels: integers (n,) for cross entropy, real targets (n,) or (n, m) for the square loss.
         widths: (N_0, ..., N_L), from the d inputs (h*w pixels) to the K classes or m targets.
         loss: cross entropy of the softmax of the outputs, or the squared Euclidean distance.
         activation: the name of the activation, see `realize`.
-        optimizer: how directions u_n come from gradients, see `optimizers.direction`.
-        step_size: the greatest step size nu_n.
-        schedule: how nu_n falls over the whole run: cosine and linear to 0, or constant.
+        optimizer: how directions u_n come from gradients, see `optimizers.direction`; or "lbfgs".
+        step_size: the greatest step size nu_n; 0.002 by default.
+        schedule: how nu_n falls over the run, see `optimizers.step_sizes`; cosine by default.
+        warmup: the share of all steps, in [0, 1), in which nu_n rises linearly.
         weight_decay: lambda >= 0.
-        batch_size: examples per step; at most n are used.
-        epochs: how often each example is visited.
+        batch_size: examples per step; 64 by default, and at most n.
+        epochs: how often each example is visited, 20 by default; the most iterations of L-BFGS, 1,000 by default.
         patience: stop after so many epochs without a better validation; None never stops early.
         shift: move each image in each epoch by up to so many pixels, 0 or 1, along each axis at random.
         seed: a nonnegative integer.
@@ -88,168 +88,152 @@ def fit(
         DivergenceError: the loss is no longer finite; the best network of the epochs before is attached.
         TrainingInterrupted: a KeyboardInterrupt with the best network so far attached.
     """
+    if optimizer == "lbfgs":
+        steps = {"step_size": step_size, "schedule": schedule, "batch_size": batch_size, "checkpoint": checkpoint}
+        given = [name for name, value in steps.items() if value is not None]
+        given += [name for name, value in (("warmup", warmup), ("shift", shift), ("resume", resume)) if value]
+        if given:
+            raise DomainError(
+                f"L-BFGS works on all examples at once and keeps no checkpoint; it has no {', '.join(given)}. "
+                "Leave this out, or use another optimizer."
+            )
     options: dict[str, Any] = {
-        "widths": [int(width) for width in widths],
+        "widths": widths,
         "loss": loss,
         "activation": activation,
         "optimizer": optimizer,
-        "step_size": float(step_size),
-        "schedule": schedule,
-        "weight_decay": float(weight_decay),
-        "batch_size": int(batch_size),
-        "epochs": int(epochs),
+        "step_size": 2e-3 if step_size is None else step_size,
+        "schedule": "cosine" if schedule is None else schedule,
+        "warmup": warmup,
+        "weight_decay": weight_decay,
+        "batch_size": 64 if batch_size is None else batch_size,
+        "epochs": epochs if epochs is not None else ITERATIONS if optimizer == "lbfgs" else 20,
         "patience": patience,
-        "shift": int(shift),
+        "shift": shift,
         "seed": int(seed),
     }
-    _check(options, np.asarray(inputs))
-    problem = pose((inputs, labels), validation, options["widths"], loss)
-    options["data"] = problem.sha256
-    with jax.enable_x64(False):  # float32 whatever the caller's mode, so that the result does not depend on it
-        return _train(problem, options, callback, None if checkpoint is None else Path(checkpoint), resume)
+    if optimizer == "lbfgs":
+        _check(options, [options["seed"]], np.asarray(inputs))
+        with precise():
+            problem = pose((inputs, labels), validation, options["widths"], loss, np.float64)
+            return minimize(problem, options, options["seed"], callback)
+    report = None if callback is None else lambda news: callback(news[options["seed"]])
+    path = (checkpoint, resume)
+    (result,) = _train(inputs, labels, options, [options["seed"]], options["seed"], validation, report, *path)
+    if result.status == "diverged":
+        raise DivergenceError(
+            f"The loss or a weight left the finite numbers in epoch {len(result.history) + 1} of {options['epochs']} "
+            f"(step size {options['step_size']:g}); the epochs before are kept. Train again with a smaller step size.",
+            result,
+        )
+    return result
+
+
+def fit_seeds(
+    inputs: NDArray[Any],
+    labels: NDArray[Any],
+    widths: Sequence[int],
+    *,
+    seeds: Sequence[int],
+    order_seed: int = 0,
+    loss: Loss = "cross_entropy",
+    activation: str = "relu",
+    optimizer: Literal["adam", "adamw", "momentum", "sgd"] = "adam",
+    step_size: float = 2e-3,
+    schedule: Schedule = "cosine",
+    warmup: float = 0.0,
+    weight_decay: float = 0.0,
+    batch_size: int = 64,
+    epochs: int = 20,
+    patience: int | None = None,
+    shift: int = 0,
+    validation: Pairs | None = None,
+    callback: Callable[[dict[int, EpochRecord]], None] | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+) -> list[FitResult]:
+    """Train one network for each seed, all at once, on the same batches: as `fit`, in a fraction of its time.
+
+    The seeds differ in the initialization only. The order of the examples, and the shifts of images, are drawn once,
+    from `order_seed`, and shared. So the spread of the results over the seeds is conditional on that order: it is the
+    spread due to the initialization, in general less than that of runs that also draw their own order. The network of
+    the seed s is the one of `fit` with the initialization of s and the order of `order_seed`, up to the rounding of
+    float32; `fit(..., seed=s)` is `fit_seeds(..., seeds=[s], order_seed=s)` to the last bit.
+
+    A network that diverges, or is past its patience, keeps its best epoch and no longer counts; the others go on.
+
+    Arguments:
+        inputs: as in `fit`.
+        labels: as in `fit`.
+        widths: as in `fit`, the same for all networks.
+        seeds: different nonnegative integers.
+        order_seed: a nonnegative integer.
+        loss: as in `fit`.
+        activation: as in `fit`.
+        optimizer: as in `fit`.
+        step_size: as in `fit`.
+        schedule: as in `fit`.
+        warmup: as in `fit`.
+        weight_decay: as in `fit`.
+        batch_size: as in `fit`.
+        epochs: as in `fit`.
+        patience: as in `fit`, for each network by itself.
+        shift: as in `fit`.
+        validation: as in `fit`; each network has its own best epoch.
+        callback: called after each epoch with the records, by seed, of the networks that still counted.
+        checkpoint: as in `fit`, one file for all networks.
+        resume: as in `fit`.
+
+    Returns:
+        The results in the order of the seeds. One that diverged has this status and holds the best epoch before.
+
+    Raises:
+        DomainError: data or options make no sense, or the checkpoint belongs to another run.
+        TrainingInterrupted: a KeyboardInterrupt with the results so far attached.
+    """
+    seeds, order_seed = [int(seed) for seed in seeds], int(order_seed)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise DomainError(f"The seeds {seeds} are none, or not different. Give different nonnegative integers.")
+    options: dict[str, Any] = {
+        "widths": widths, "loss": loss, "activation": activation, "optimizer": optimizer, "step_size": step_size,
+        "schedule": schedule, "warmup": warmup, "weight_decay": weight_decay, "batch_size": batch_size,
+        "epochs": epochs, "patience": patience, "shift": shift, "seeds": seeds, "order_seed": order_seed,
+    }  # fmt: skip
+    return _train(inputs, labels, options, seeds, order_seed, validation, callback, checkpoint, resume)
 
 
 def _train(
-    problem: Problem,
+    inputs: NDArray[Any],
+    labels: NDArray[Any],
     options: dict[str, Any],
-    callback: Callable[[EpochRecord], None] | None,
-    checkpoint: Path | None,
+    seeds: list[int],
+    order_seed: int,
+    validation: Pairs | None,
+    callback: Callable[[dict[int, EpochRecord]], None] | None,
+    checkpoint: str | Path | None,
     resume: bool,
-) -> FitResult:
-    params = randomness.initial_params(options["widths"], options["activation"], options["seed"])
-    update = direction(options["optimizer"], options["weight_decay"])
-    memory, memory_structure = jax.tree.flatten(update.init(params))
-    state = _State(params, [np.asarray(leaf) for leaf in memory], params, 0, ())
-    if checkpoint is not None and resume and checkpoint.exists():
-        state = _unpack(load_checkpoint(checkpoint, options), state)
-
-    run_epoch, evaluate = _programs(problem, options, update)
-    size = min(options["batch_size"], len(problem.train[1]))
-    rates = step_sizes(options["schedule"], options["step_size"], options["epochs"], len(problem.train[1]) // size)
-    unit = problem.maps.target_scale**2 if options["loss"] == "square" else 1.0
-    patience = options["patience"] or options["epochs"]
-
-    def result(status: Literal["finished", "patience", "interrupted", "diverged"]) -> FitResult:
-        return FitResult(fold(state.best, problem.maps), list(state.history), state.best_epoch, status)
-
-    def save() -> None:
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, options, _pack(state))
-
-    try:
-        batches = _batches(problem.train, options, size, start=len(state.history))
-        batch = next(batches, None)
-        while batch is not None and len(state.history) - state.best_epoch < patience:
-            epoch = len(state.history) + 1
-            memory = jax.tree.unflatten(memory_structure, state.memory)
-            output = run_epoch(state.params, memory, *batch, rates[epoch - 1])
-            batch = next(batches, None)  # NumPy prepares the next epoch while XLA computes this one
-            params, memory, losses = jax.device_get(output)
-            record = EpochRecord(epoch, unit * float(np.mean(losses, dtype=np.float64)), np.nan, np.nan)
-            if problem.validation is not None:
-                risk, error = (float(value) for value in evaluate(params, *problem.validation))
-                record = record._replace(validation_risk=unit * risk, validation_error=unit**0.5 * error)
-            seen = record[1:] if problem.validation is not None else record[1:2]
-            if not all(np.all(np.isfinite(value)) for value in (*seen, *jax.tree.leaves(params))):
-                raise DivergenceError(
-                    f"The loss or a weight left the finite numbers in epoch {epoch} of {options['epochs']} (step size "
-                    f"{options['step_size']:g}); the epochs before are kept. Train again with a smaller step size.",
-                    result("diverged"),
-                )
-            history = (*state.history, record)
-            better = _score(record) <= _score(history[state.best_epoch - 1]) if state.best_epoch else True
-            best, best_epoch = (params, epoch) if better else (state.best, state.best_epoch)
-            state = _State(params, jax.tree.leaves(memory), best, best_epoch, history)
-            save()
-            if callback is not None:
-                callback(record)
-    except KeyboardInterrupt:
-        save()
-        raise TrainingInterrupted(result("interrupted")) from None
-    return result("finished" if len(state.history) == options["epochs"] else "patience")
+) -> list[FitResult]:
+    _check(options, [*seeds, order_seed], np.asarray(inputs))
+    problem = pose((inputs, labels), validation, options["widths"], options["loss"], np.float32)
+    options["batch_size"] = min(options["batch_size"], len(problem.train[1]))
+    options["data"] = problem.sha256
+    with jax.enable_x64(False):  # float32 whatever the caller's mode, so that the result does not depend on it
+        path = None if checkpoint is None else Path(checkpoint)
+        return train(problem, options, seeds, order_seed, callback, path, resume)
 
 
-def _programs(problem: Problem, options: dict[str, Any], update: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the two compiled programs of a run: an epoch of steps, and the validation."""
-    objective, activation = LOSSES[options["loss"]], options["activation"]
-    center, scale = problem.pixel
-
-    def outputs(params: Any, x: jax.Array) -> jax.Array:
-        return realize(params, activation, (x.astype(jnp.float32) - center) / scale)
-
-    def risk(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        return objective(outputs(params, x), y)
-
-    def step(carry: Any, batch: Any) -> tuple[Any, jax.Array]:
-        params, memory = carry
-        x, y, rate = batch
-        value, gradient = jax.value_and_grad(risk)(params, x, y)
-        change, memory = update.update(gradient, memory, params)
-        return (jax.tree.map(lambda p, u: p - rate * u, params, change), memory), value
-
-    @jax.jit
-    def run_epoch(params: Any, memory: Any, x: jax.Array, y: jax.Array, rates: jax.Array) -> tuple[Any, Any, jax.Array]:
-        (params, memory), values = jax.lax.scan(step, (params, memory), (x, y, rates))
-        return params, memory, values
-
-    @jax.jit
-    def evaluate(params: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        z = outputs(params, x.reshape(len(x), -1))
-        value = objective(z, y)
-        if options["loss"] == "square":
-            return value, jnp.sqrt(value)
-        return value, jnp.mean((jnp.argmax(z, axis=1) != y).astype(jnp.float32))
-
-    return run_epoch, evaluate
-
-
-def _batches(train: Pairs, options: dict[str, Any], size: int, start: int) -> Iterator[Pairs]:
-    """Yield for each epoch its batches: inputs (steps, size, d) and labels (steps, size, ...) in a fresh order."""
-    inputs, labels = train
-    shift, seed, steps = options["shift"], options["seed"], len(labels) // size
-    if shift:
-        inputs = np.pad(inputs, ((0, 0), (shift, shift), (shift, shift)), mode="edge")
-    for epoch in range(start, options["epochs"]):
-        indices = randomness.order(len(labels), seed, epoch)[: steps * size]
-        x = randomness.shifted(inputs, indices, shift, seed, epoch) if shift else inputs[indices]
-        yield x.reshape(steps, size, -1), labels[indices].reshape(steps, size, *labels.shape[1:])
-
-
-def _score(record: EpochRecord) -> tuple[float, float]:
-    """Order epochs by validation; without one every epoch scores the same, and the later of two equals wins."""
-    if np.isnan(record.validation_error):
-        return 0.0, 0.0
-    return record.validation_error, record.validation_risk
-
-
-def _pack(state: _State) -> dict[str, NDArray[Any]]:
-    groups = {"params": jax.tree.leaves(state.params), "memory": state.memory, "best": jax.tree.leaves(state.best)}
-    arrays = {f"{name}.{index}": leaf for name, leaves in groups.items() for index, leaf in enumerate(leaves)}
-    history = np.asarray(state.history, dtype=np.float64).reshape(-1, len(EpochRecord._fields))
-    return {**arrays, "best_epoch": np.asarray(state.best_epoch), "history": history}
-
-
-def _unpack(arrays: dict[str, NDArray[Any]], like: _State) -> _State:
-    def leaves(name: str) -> list[NDArray[Any]]:
-        return [arrays[f"{name}.{index}"] for index in range(sum(key.startswith(f"{name}.") for key in arrays))]
-
-    structure = jax.tree.structure(like.params)
-    history = tuple(EpochRecord(int(row[0]), *(float(value) for value in row[1:])) for row in arrays["history"])
-    return _State(
-        jax.tree.unflatten(structure, leaves("params")),
-        leaves("memory"),
-        jax.tree.unflatten(structure, leaves("best")),
-        int(arrays["best_epoch"]),
-        history,
-    )
-
-
-def _check(options: dict[str, Any], inputs: NDArray[Any]) -> None:
-    """Refuse options that make no sense."""
+def _check(options: dict[str, Any], seeds: list[int], inputs: NDArray[Any]) -> None:
+    """Give the options their types, and refuse those that make no sense."""
+    options["widths"] = [int(width) for width in options["widths"]]
+    for names, number in (
+        (("step_size", "warmup", "weight_decay"), float),
+        (("batch_size", "epochs", "shift"), int),
+    ):
+        options.update({name: number(options[name]) for name in names})
     for name, known in (
         ("loss", LOSSES),
         ("activation", ACTIVATIONS),
-        ("optimizer", OPTIMIZERS),
+        ("optimizer", [*OPTIMIZERS, "lbfgs"] if "seed" in options else OPTIMIZERS),
         ("schedule", SCHEDULES),
     ):
         if options[name] not in known:
@@ -259,9 +243,11 @@ def _check(options: dict[str, Any], inputs: NDArray[Any]) -> None:
             raise DomainError(f"{name} is {options[name]}. Give a positive number.")
     if options["patience"] is not None and options["patience"] < 1:
         raise DomainError(f"patience is {options['patience']}. Give a positive number of epochs, or None.")
-    if not options["weight_decay"] >= 0 or options["seed"] < 0:
-        raise DomainError("weight_decay or seed is negative. Give nonnegative numbers.")
+    if not options["weight_decay"] >= 0 or min(seeds) < 0:
+        raise DomainError("weight_decay or a seed is negative. Give nonnegative numbers.")
     if len(options["widths"]) < 2 or min(options["widths"]) < 1:
         raise DomainError(f"The widths {options['widths']} make no network. Give at least two positive integers.")
     if options["shift"] not in (0, 1) or (options["shift"] and inputs.ndim != 3):
         raise DomainError(f"shift is {options['shift']}. Give 0, or 1 for uint8 images (n, h, w).")
+    if not 0 <= options["warmup"] < 1:
+        raise DomainError(f"warmup is {options['warmup']}. Give the share of the steps in [0, 1).")

@@ -54,7 +54,7 @@ def learn_data(
         train: the sample.
         test: the sample that measures the risk, or a function that returns it.
         seed: fixes the division, the initialization and the order of the steps.
-        checkpoint: see `epsnet.diff.fit`.
+        checkpoint: see `epsnet.diff.fit`; not used by the optimizer "lbfgs".
         resume: see `epsnet.diff.fit`.
         progress: called with the record of each epoch and the number of epochs.
         **training: options of `epsnet.diff.fit`; hidden=(20, 20) gives the widths of the hidden layers.
@@ -71,7 +71,7 @@ def learn_data(
         raise MissingExtraError("jax", "Training on data") from None
     if test is None:
         train, test = set_aside(train, seed)
-    options = {**diff.defaults(train), **training}
+    options = {**diff.defaults(train, training.get("optimizer")), **training}
     if "hidden" in options:
         options["widths"] = [train.dimension, *options.pop("hidden"), train.outputs]
     unknown = sorted(set(options) - set(inspect.signature(diff.fit).parameters))
@@ -90,6 +90,9 @@ def learn_data(
         if progress is not None:
             progress(record, options["epochs"])
 
+    if options["optimizer"] == "lbfgs":
+        # Quasi-Newton steps carry more than a file of weights would: such a run starts over.
+        checkpoint, resume = None, False
     fit = diff.fit(
         fitted.inputs, fitted.labels, seed=seed, validation=(validation.inputs, validation.labels), callback=report,
         checkpoint=checkpoint, resume=resume, **options,
