@@ -6,6 +6,7 @@ import math
 import random
 import struct
 import time
+import tracemalloc
 import warnings
 from dataclasses import replace
 from fractions import Fraction
@@ -22,12 +23,14 @@ from epsnet.certify.certificate import Certificate, Node
 from epsnet.certify.domain import Box, exact, number_text
 from epsnet.certify.errors import CheckError, DomainError, EpsnetError, PrecisionError
 from epsnet.certify.hashing import sha256_arrays
-from epsnet.checker.kernel import check
+from epsnet.checker.kernel import check, check_certificate
 from epsnet.checker.rules.binomial import INDEPENDENCE, MEASURE, count_errors
 from epsnet.checker.rules.exact import linear_pieces, rounding_bound
 from epsnet.cli.app import app
-from epsnet.core.linear_maps import Convolution, Dense, Exact
+from epsnet.core.jacobian import arguments, interval_jacobian, slopes
+from epsnet.core.linear_maps import Convolution, Dense, Exact, Sparse
 from epsnet.core.network import Layer, Network
+from epsnet.core.realize import realize_exact
 from epsnet.core.rounding_error import LIBRARY_ASSUMPTION
 from epsnet.core.serial import (
     NETWORK_FILE,
@@ -40,6 +43,7 @@ from epsnet.core.serial import (
     save_solution,
 )
 from epsnet.core.solution import Solution
+from epsnet.core.splitting import Block
 from epsnet.core.target import DataTarget, Target, read_domain
 from epsnet.inspection.inspect import inspect
 from epsnet.learning.learn import learn
@@ -1000,3 +1004,52 @@ def test_two_hundred_mutations_of_network_files(tmp_path):
         assert (network.sha256 == networks[number % 2].sha256) or changed != content
         assert str(inspect(path)).isascii()
     assert read > 0
+
+
+def lipschitz(network, domain, value, cells=1):
+    return Bound(
+        quantity="lipschitz", sense="<=", value=value, norm="sup", domain=domain, kind=Kind.VERIFIED,
+        theorem="interval-jacobian", rule="cover", hypotheses=(f"{cells} cells cover the domain",),
+        network=network.sha256,
+    )  # fmt: skip
+
+
+def test_a_slope_that_underflows_still_moves_over_a_huge_domain():
+    """The product of the first two weights is 0 in float64, but times 1e299 it decides the sign of the ReLU."""
+    layers = [([[1e-300]], [0.0]), ([[1e-30]], [0.0]), ([[1e30]], [-0.5]), ([[1e200]], [0.0])]
+    network = Network.from_layers(layers, activation=["identity", "identity", "relu"])
+    domain = Box(-9e299, 9e299)
+    claim = lipschitz(network, domain, 1e-101)
+    low, high = (realize_exact(network, [Fraction(x)])[0] for x in (8e299, 9e299))
+    assert (high - low) / Fraction(1e299) > Fraction(1e-101)
+    with pytest.raises(CheckError, match="constant is only known"):
+        check_certificate(network, Certificate.of([claim], [(claim, LEAF)]))
+
+
+def test_sparse_networks_do_not_fill_the_memory_with_zeros():
+    """One entry in a matrix of 12,000 rows or columns: its affine forms, Jacobian or Gram matrix would be 1 GiB."""
+    size = 12_000
+    wide = Network.from_layers([(Sparse((1, size), [0], [0], [1.0]), [0.0])])
+    tall = Network.from_layers([(Sparse((size, 1), [0], [0], [1.0]), np.zeros(size))])
+    places = np.arange(size)
+    tracemalloc.start()
+    try:
+        arguments(wide, Box([0] * size, [1] * size))
+        with pytest.raises(DomainError, match="fewer outputs"):
+            interval_jacobian(tall, slopes(tall, None))
+        assert not Block.of(Sparse((size, size), places, places, np.ones(size))).norm_is_at_most(2.0)
+        assert tracemalloc.get_traced_memory()[1] < 10**8
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_chain_of_cuts_in_many_dimensions_is_refused():
+    """It would hold all the corners of its cells at once, 16 kB for a node that takes 9 bytes in the file."""
+    size, nodes = 2000, 50_001
+    network = Network.from_layers([(Sparse((1, size), [0], [0], [1.0]), [0.0])])
+    inner = nodes // 2
+    axis = np.array([0] * inner + [-1] * (nodes - inner), dtype=np.int8)
+    split = np.concatenate([1.0 - np.arange(1, inner + 1) * 2.0**-20, np.zeros(nodes - inner)])
+    claim = lipschitz(network, Box([0] * size, [1] * size), 1.0, inner + 1)
+    with pytest.raises(CheckError, match="dimensions"):
+        check_certificate(network, Certificate.of([claim], [(claim, {"axis": axis, "split": split})]))

@@ -41,8 +41,6 @@ _STARTS = 40
 _BITS = 26
 _LAST_BITS = 46
 _GRID = 2001
-_MARGIN = Fraction(1, 2**12)
-"""The v_j keep this distance from 0 and 1, so that rounding and errors of the chains cannot push them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ def _turning_point(view: _Folded, left: float, right: float) -> float:
 
 def _circuit(view: _Folded, fit: Fit, eps: Fraction) -> Circuit | None:
     """Return the circuit of a fit with the cheapest levels that eps allows, or None if rounding took too much."""
-    forms = _unit_forms(view, fit)
+    forms = _unit_forms(view, fit, _margin(eps))
     t = float(view.low) + float(view.high - view.low) * (np.cos(np.linspace(0, np.pi, _GRID)) + 1) / 2
     wanted = view(t)
     basis = [np.ones_like(t), t]
@@ -295,7 +293,12 @@ def _round_all(values: Sequence[Fraction] | None) -> tuple[Fraction, ...]:
     return tuple(_rounded(value, _BITS) for value in values)
 
 
-def _unit_forms(view: _Folded, fit: Fit) -> list[Affine]:
+def _margin(eps: Fraction) -> Fraction:
+    """Return how far the v_j stay from 0 and 1, so that rounding and the errors of the chains cannot push them out."""
+    return min(max(Fraction(1, 2**12), _rounded(8 * eps, 3)), Fraction(1, 2**5))
+
+
+def _unit_forms(view: _Folded, fit: Fit, margin: Fraction) -> list[Affine]:
     """Return the v_j of a fit, each moved and scaled to [0, 1], over t and the squares of the ones before."""
     one: Affine = (Fraction(1),)
     length = view.high - view.low
@@ -306,11 +309,11 @@ def _unit_forms(view: _Folded, fit: Fit) -> list[Affine]:
         steps = zip(fit.inner[j - 1], basis, strict=False) if j else ()
         v = _sum([(Fraction(1), basis[-1]), *((Fraction(c), b) for c, b in steps)])
         low, high = Fraction(values.min()), Fraction(values.max())
-        gain = (1 - 2 * _MARGIN) / (high - low)
-        offset = _MARGIN - gain * low
+        gain = (1 - 2 * margin) / (high - low)
+        offset = margin - gain * low
         form = _sum([(gain, v), (offset, one)])
         if j == 0:
-            form = _first_form(view)
+            form = _first_form(view, margin)
             gain = form[1] * length / 2
             offset = form[0] + form[1] * (view.low + view.high) / 2
         forms.append(form)
@@ -321,7 +324,7 @@ def _unit_forms(view: _Folded, fit: Fit) -> list[Affine]:
     return forms
 
 
-def _first_form(view: _Folded) -> Affine:
+def _first_form(view: _Folded, margin: Fraction) -> Affine:
     """Return v_1 = (t - low)/(high - low), rounded so that it stays in [0, 1]."""
     gain = 1 / (view.high - view.low)
     slope = _rounded(gain, _BITS)
@@ -330,7 +333,7 @@ def _first_form(view: _Folded) -> Affine:
     start = -slope * view.low
     if is_float64(start):
         return start, slope
-    return _rounded(start + _MARGIN, _BITS), _rounded(slope * (1 - 2 * _MARGIN), _BITS)
+    return _rounded(start + margin, _BITS), _rounded(slope * (1 - 2 * margin), _BITS)
 
 
 def _sum(terms: Sequence[tuple[Fraction, Affine]]) -> Affine:

@@ -18,6 +18,9 @@ from epsnet.core.target import DataTarget, Target
 MAX_NODES = 4_000_000
 """The largest bisection tree of a witness."""
 
+MAX_COORDINATES = 16 * MAX_NODES
+"""The most coordinates of the cells of a tree: a chain of cuts holds all its cells at once."""
+
 Corner = tuple[Fraction, ...]
 
 
@@ -89,6 +92,8 @@ class Context:
         """
         axes, splits = self.array("axis", "i").tolist(), self.array("split", "f").tolist()
         self.require(len(axes) == len(splits) <= MAX_NODES, "The tree is malformed or too large. Build it anew.")
+        small = len(axes) * self.domain().dimension <= MAX_COORDINATES
+        self.require(small, "The tree is too large for so many dimensions. Use fewer cells.")
         stack: list[tuple[Corner, Corner]] = [(self.domain().lower, self.domain().upper)]
         for axis, split in zip(axes, splits, strict=True):
             self.require(bool(stack), "The tree has nodes beyond its last leaf. Build it anew.")

@@ -21,7 +21,7 @@ $$ |R(\Phi)(x) - P(x, 0)| \le \sum_j e_j \sup_{|\delta| \le e} |\partial P / \pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 
@@ -45,6 +45,10 @@ Affine = tuple[Fraction, ...]
 
 MAX_LEVELS = 60
 MAX_STAGES = 16
+_MAX_CARRIED = 8
+_MAX_COEFFICIENTS = MAX_STAGES * (_MAX_CARRIED + 2) ** 2
+_MAX_BITS = 4_000
+"""Longer coefficients of the composed functions are refused: checking them would take too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,15 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
+class _Composed:
+    """The quantities of a stage as affine functions of t and of the u of the stages before."""
+
+    v: Affine
+    carried: tuple[Affine, ...]
+    linear: Affine
+
+
+@dataclass(frozen=True, slots=True)
 class Circuit:
     """A circuit.
 
@@ -110,6 +123,8 @@ class Circuit:
     folds: tuple[Fraction, ...]
     stages: tuple[Stage, ...]
     output: Affine
+    _composed: tuple[_Composed, ...] = field(init=False, repr=False, compare=False)
+    _polynomial: Affine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.stages) <= MAX_STAGES or len(self.folds) > MAX_STAGES:
@@ -117,6 +132,7 @@ class Circuit:
         signals = 1
         for stage in self.stages:
             fits = all(len(affine) == signals + 1 for affine in (stage.form, *stage.carried))
+            fits = fits and len(stage.carried) <= _MAX_CARRIED
             if not fits or len(stage.linear) != len(stage.carried) + 2 or not 0 <= stage.kept <= len(stage.carried):
                 raise DomainError("The coefficients of a stage do not fit its signals. Build the circuit anew.")
             if not 1 <= stage.levels <= MAX_LEVELS:
@@ -124,6 +140,16 @@ class Circuit:
             signals = 1 + stage.kept
         if len(self.output) != signals + 1:
             raise DomainError("The coefficients of the output do not fit its signals. Build the circuit anew.")
+        # In rationals, so that what cancels between signals does not widen an enclosure.
+        composed = []
+        functions: list[Affine] = [(Fraction(0), Fraction(1))]
+        for stage in self.stages:
+            v, carried = _compose(stage.form, functions), [_compose(affine, functions) for affine in stage.carried]
+            linear = _compose(stage.linear, [v, *carried])
+            composed.append(_Composed(v, tuple(carried), linear))
+            functions = [_plus(linear, (*(Fraction(0),) * len(v), stage.gain)), *carried[: stage.kept]]
+        object.__setattr__(self, "_composed", tuple(composed))
+        object.__setattr__(self, "_polynomial", _compose(self.output, functions))
 
     def network(self) -> Network:
         """Return the network of the circuit."""
@@ -179,45 +205,33 @@ class Circuit:
         return lower, upper, slope
 
     def local(self, lower: Fraction, upper: Fraction) -> Local:
-        """Enclose what the theorem speaks about, for all t in [lower, upper] and all |delta_j| <= e_j.
-
-        Every quantity is an affine function of t and of the u of the stages before; the coefficients of these
-        functions are computed in rationals, so that what cancels between signals does not widen an enclosure.
-        """
+        """Enclose what the theorem speaks about, for all t in [lower, upper] and all |delta_j| <= e_j."""
         basis = [(arb(1), arb(1)), (ball(lower), ball(upper))]
         gradients: list[list[arb]] = [[], []]
-        signals: list[Affine] = [(Fraction(0), Fraction(1))]
         squared, nonnegative = [], []
-        for stage in self.stages:
-            v, carried = _compose(stage.form, signals), [_compose(affine, signals) for affine in stage.carried]
-            linear = _compose(stage.linear, [v, *carried])
-            squared.append(_range(v, basis))
-            nonnegative += [_range(affine, basis)[0] for affine in carried]
+        for stage, composed in zip(self.stages, self._composed, strict=True):
+            squared.append(_range(composed.v, basis))
+            nonnegative += [_range(affine, basis)[0] for affine in composed.carried]
             low, high = square(squared[-1][0].max(arb(0))).lower(), square(squared[-1][1]).upper()
             gain = ball(stage.gain)
             if stage.levels > 1:
                 least = (low - arb(1) / 4).max(arb(0)) if gain > 0 else high + arb(1) / 16
-                nonnegative.append(_range(linear, basis)[0] + gain * least)
-            slopes = _gradient(v, gradients)
+                nonnegative.append(_range(composed.linear, basis)[0] + gain * least)
+            slopes = _gradient(composed.v, gradients)
             gradients.append([*(2 * squared[-1][0].union(squared[-1][1]) * slope for slope in slopes), arb(1)])
             basis.append((low, (high + 2 * ball(stage.error)).upper()))
-            signals = [_plus(linear, (*(Fraction(0),) * len(v), stage.gain)), *carried[: stage.kept]]
         effect = arb(0)
-        for slope, stage in zip(_gradient(_compose(self.output, signals), gradients), self.stages, strict=True):
+        for slope, stage in zip(_gradient(self._polynomial, gradients), self.stages, strict=True):
             effect = effect + abs(slope).upper() * ball(stage.error)
         return Local(tuple(squared), tuple(nonnegative), effect.upper())
 
     def _jet(self, t: arb, slope: int) -> Jet:
         """Return the jet of x -> P(x, 0) where t is affine in x with this slope."""
         basis = [_constant(arb(1)), Jet(t, (arb(slope),), ((arb(0),),))]
-        signals: list[Affine] = [(Fraction(0), Fraction(1))]
-        for stage in self.stages:
-            v, carried = _compose(stage.form, signals), [_compose(affine, signals) for affine in stage.carried]
-            jet = _jet_of(v, basis)
-            basis.append(jet.compose(square(jet.value) + ball(stage.error), 2 * jet.value, arb(2)))
-            linear = _compose(stage.linear, [v, *carried])
-            signals = [_plus(linear, (*(Fraction(0),) * len(v), stage.gain)), *carried[: stage.kept]]
-        return _jet_of(_compose(self.output, signals), basis)
+        for stage, composed in zip(self.stages, self._composed, strict=True):
+            v = _jet_of(composed.v, basis)
+            basis.append(v.compose(square(v.value) + ball(stage.error), 2 * v.value, arb(2)))
+        return _jet_of(self._polynomial, basis)
 
     def to_arrays(self) -> dict[str, NDArray]:
         """Return the circuit as the vectors of a witness. PrecisionError if a coefficient is no float64 number."""
@@ -240,7 +254,8 @@ class Circuit:
         kept: Sequence[int],
     ) -> Circuit:
         """Return the circuit of `to_arrays`. DomainError if the vectors are none of a circuit."""
-        if not len(levels) == len(carried) == len(kept) <= MAX_STAGES or not all(0 <= n <= MAX_STAGES for n in carried):
+        few = len(levels) <= MAX_STAGES and len(folds) <= MAX_STAGES and len(coefficients) <= _MAX_COEFFICIENTS
+        if not (few and len(levels) == len(carried) == len(kept) and all(0 <= n <= _MAX_CARRIED for n in carried)):
             raise DomainError("The vectors of the circuit do not fit together. Build it anew.")
         numbers = iter([Fraction(value) for value in coefficients])
         stages, signals = [], 1
@@ -267,6 +282,8 @@ def _compose(affine: Affine, signals: Sequence[Affine]) -> Affine:
     for factor, signal in zip(affine[1:], signals, strict=True):
         for index, value in enumerate(signal):
             total[index] += factor * value
+    if any(max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS for value in total):
+        raise PrecisionError("A coefficient of the circuit becomes too long a rational. Use fewer stages or bits.")
     return tuple(total)
 
 

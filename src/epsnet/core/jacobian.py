@@ -21,7 +21,8 @@ Three steps, each with outward rounding and without a choice that could do more 
 **Rounding.** All matrix products are taken as midpoint and radius. With u = 2^-53 and N terms in a row,
 |fl(A m) - A m| <= gamma_N |A||m| in any order of summation (Higham 2002, section 3.1); the radius |A| r + gamma |A||m|
 is a sum of nonnegative terms, whose own rounding is paid for by the factor 1 + 2^-30 (N <= 2^20) and whose underflow by
-2^-1000. Rational weights are rounded to float64, one more rounding of each product.
+2^-1000. What underflow takes off the slopes of a form is multiplied by the radii of the box, which may be 1e300, and is
+counted apart. Rational weights are rounded to float64, one more rounding of each product.
 
 References: R. E. Moore, Interval Analysis, Prentice-Hall 1966; T.-W. Weng et al., Towards fast computation of certified
 robustness for ReLU networks, ICML 2018 (Fast-Lip); N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd
@@ -54,7 +55,9 @@ ETA = 2.0**-1000
 MAX_TERMS = 2**20
 SMALLEST = Fraction(1, 2**900)
 """A rational weight below this would lose digits when rounded to float64."""
+_LOST = 2.0**-1050  # what underflow takes off a slope; the radius of a box may be 1e300
 _FORM_WORK = 2**31  # multiply-adds above which the affine forms are left out
+_MAX_NUMBERS = 2**27  # numbers in all forms, or in one Jacobian; 1 GiB
 _BLOCK = 2**24  # numbers in a block of rows
 
 
@@ -88,6 +91,11 @@ class _Form:
         """Upper bounds of |g . t|, (n,)."""
         return (self.radius @ np.abs(self.slopes)) * INFLATE + ETA
 
+    @property
+    def underflow(self) -> float:
+        """An upper bound of |e . t|, with e what up to 2 `MAX_TERMS` products in each slope lose by underflow."""
+        return _LOST * float(self.radius.sum()) * INFLATE + ETA
+
 
 def _apply(linear: LinearMap, rows: Array, transposed: bool = False) -> Array:
     """Return the products of a map, or its transpose, with many vectors, in blocks that fit into memory."""
@@ -112,7 +120,9 @@ def arguments(network: Network, box: Box) -> list[Interval]:
     high = np.array([round_up(end) for end in box.upper])
     center = low / 2 + high / 2
     radius = np.maximum(np.nextafter(high - center, np.inf), np.nextafter(center - low, np.inf))
-    with_forms = network.size.connections * network.inputs <= _FORM_WORK
+    neurons = network.inputs + sum(layer.outputs for layer in network.layers)
+    small = network.inputs * neurons <= _MAX_NUMBERS
+    with_forms = small and network.size.connections * network.inputs <= _FORM_WORK
     forms = [_Form(center, np.eye(network.inputs), np.zeros(network.inputs), radius)] if with_forms else []
     values: list[Interval] = [(low, high)]
     result = []
@@ -158,7 +168,8 @@ def _form_argument(layer: Layer, forms: Sequence[_Form]) -> _Form:
         slopes = slopes + _apply(linear, form.slopes)
         around = linear.absolute().apply(np.stack((form.error, np.abs(form.value) + form.spread)))
         error, size = error + around[0], size + around[1]
-    return _Form(value, slopes, (error + gain(layer) * size) * INFLATE + ETA, forms[0].radius)
+    lost = forms[0].underflow
+    return _Form(value, slopes, (error + gain(layer) * size) * INFLATE + lost, forms[0].radius)
 
 
 def _form_value(layer: Layer, form: _Form, lower: Array, upper: Array) -> _Form:
@@ -178,11 +189,11 @@ def _form_value(layer: Layer, form: _Form, lower: Array, upper: Array) -> _Form:
     middle = np.where(kinked, gap / 2, at_center[0] / 2 + at_center[1] / 2 - slope * center)
     delta = np.where(kinked, gap / 2, bent)
     size = (
-        np.abs(slope) * (np.abs(form.value) + form.spread + form.error + np.abs(center))
+        (np.abs(slope) + ETA) * (np.abs(form.value) + form.spread + form.error + np.abs(center))
         + np.abs(middle)
         + np.abs(delta)
     )
-    error = (np.abs(slope) * form.error + delta + 2.0**-48 * size) * INFLATE + ETA
+    error = (np.abs(slope) * form.error + delta + 2.0**-48 * size) * INFLATE + form.underflow
     value, known = slope * form.value + middle, np.isfinite(size + error)
     return _Form(
         np.where(known, value, 0.0), np.where(known, slope * form.slopes, 0.0), np.where(known, error, np.inf),
@@ -205,7 +216,15 @@ def interval_jacobian(network: Network, ranges: Sequence[Interval]) -> Interval:
     Args:
         network: Phi: R^d -> R^m.
         ranges: the slopes of its activations, as `slopes` gives them.
+
+    Raises:
+        DomainError: a matrix from the values of a layer to the outputs is too large.
     """
+    widest = max(network.inputs, *(layer.outputs for layer in network.layers))
+    if network.outputs * widest > _MAX_NUMBERS:
+        raise DomainError(
+            f"The Jacobian has {network.outputs:,} x {widest:,} numbers. Use a network with fewer outputs."
+        )
     one = np.eye(network.outputs)
     pending = {len(network.layers): (one, np.zeros_like(one))}
     with np.errstate(all="ignore"):

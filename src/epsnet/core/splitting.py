@@ -97,6 +97,8 @@ class Block:
         if not _NO_UNDERFLOW <= t <= 1 / _NO_UNDERFLOW:
             return False
         small, large = sorted(self.matrix.shape)
+        if small**2 > MAX_ENTRIES:
+            return False
         taken = round_up(gamma(large + 2)) * self.frobenius**2
         taken += (1.01 * round_up(gamma(small + 2)) * small + 16 * UNIT) * t**2
         shifted = -self.gram
@@ -104,10 +106,11 @@ class Block:
         if not np.isfinite(shifted).all():
             return False
         try:
-            np.linalg.cholesky(shifted)
+            factor = np.linalg.cholesky(shifted)
         except np.linalg.LinAlgError:
             return False
-        return True
+        # LAPACK runs on with a pivot that is not a number.
+        return bool(np.isfinite(factor).all())
 
 
 def _frobenius(matrix: Matrix) -> float:

@@ -30,7 +30,7 @@ from epsnet.certify.rounding import round_up
 from epsnet.core.jacobian import Interval, interval_jacobian, jacobian_norm, slopes
 from epsnet.core.network import Network
 from epsnet.core.slopes import slope_ranges
-from epsnet.core.splitting import Block, blocks, combine
+from epsnet.core.splitting import MAX_ENTRIES, Block, blocks, combine
 
 Array = NDArray[np.float64]
 
@@ -225,6 +225,8 @@ def _norm(block: Block) -> float:
     """Return about the spectral norm of a block."""
     from scipy.sparse.linalg import ArpackError, eigsh
 
+    if min(block.matrix.shape) ** 2 > MAX_ENTRIES:
+        return block.frobenius
     gram = block.gram
     if not gram.any():
         return 0.0

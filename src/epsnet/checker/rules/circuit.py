@@ -30,7 +30,8 @@ def check(context: Context) -> Verdict:
     for lower, upper in context.leaves():
         leaves += 1
         bound, local = circuit.enclose(target.expression, target.variables[0], lower[0], upper[0])
-        context.require(local.holds, f"On {Box(lower, upper)} a signal may leave its range. Refine the cover.")
+        if not local.holds:
+            raise CheckError(f"On {Box(lower, upper)} a signal may leave its range. Refine the cover.")
         if not bound <= limit:
             raise CheckError(
                 f"On {Box(lower, upper)} the difference is only known to be at most {float(bound.upper()):.6g}. "
