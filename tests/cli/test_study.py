@@ -14,7 +14,9 @@ import pytest
 from epsnet.cli.study import app
 from epsnet.experiments import read_record
 
-PROGRAM = "from epsnet.cli.study import app; app(prog_name='epsnet study')"
+# A parent that runs in the background may have told its children to ignore Ctrl-C.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+PROGRAM = f"{LISTEN}; from epsnet.cli.study import app; app(prog_name='epsnet study')"
 RUN = ("run", "piece-count", "--budget", "2.5", "--jobs", "1")
 
 
