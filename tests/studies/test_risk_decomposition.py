@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from epsnet.certify.errors import MissingExtraError
+from epsnet.checker.rules.binomial import count_errors
+from epsnet.core.network import Network
+from epsnet.core.realize import realize
+from epsnet.data import Sample
 from epsnet.experiments import CaseStore, Finished, sweep
 from epsnet.studies import risk_decomposition as this
 
@@ -21,6 +25,19 @@ def test_parts_are_disjoint_and_nested():
     assert len(unused) == 20_000 and not np.array_equal(other.inputs, small.inputs)
     order = np.random.Generator(np.random.Philox(1)).permutation(70_000)
     assert not set(order[:50_000]) & set(order[-20_000:])
+
+
+def test_a_point_in_doubt_is_an_error():
+    """Two outputs that only the order of summation separates: counted as the rule `binomial` counts them."""
+    generator = np.random.Generator(np.random.Philox(0))
+    matrix = generator.normal(size=(10, 784))
+    matrix[1] = matrix[0]
+    network = Network.from_layers([(matrix, np.r_[0.0, 1e-13, np.zeros(8)])])
+    images = generator.integers(0, 256, (300, 28, 28)).astype(np.uint8)
+    classes = tuple(map(str, range(10)))
+    sample = Sample(images, realize(network, images.reshape(300, -1).astype(float)).argmax(axis=1), "made up", classes)
+    errors = this._errors(network, sample)
+    assert errors == count_errors(network, sample.matrix(), sample.labels, None) > 0
 
 
 def test_errors_are_counted_as_by_hand():

@@ -49,7 +49,7 @@ from epsnet.statistics.binomial import clopper_pearson
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """k errors in n points, n >= 1."""
+    """k errors in n points, n >= 1, no order of summation changing which (`checker.rules.binomial.count_errors`)."""
 
     errors: int
     points: int
