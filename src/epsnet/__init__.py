@@ -27,18 +27,23 @@ if TYPE_CHECKING:
     from epsnet.core.calculus import sparse_compose as sparse_compose
     from epsnet.core.network import Layer as Layer
     from epsnet.core.network import Network as Network
+    from epsnet.core.network_target import NetworkTarget as NetworkTarget
     from epsnet.core.realize import realize as realize
     from epsnet.core.serial import load_network as load_network
     from epsnet.core.serial import load_solution as load_solution
+    from epsnet.core.serial import load_statements as load_statements
     from epsnet.core.serial import save_network as save_network
     from epsnet.core.serial import save_solution as save_solution
+    from epsnet.core.serial import save_statements as save_statements
     from epsnet.core.simplify import simplify as simplify
     from epsnet.core.solution import Solution as Solution
+    from epsnet.core.solution import Statements as Statements
     from epsnet.core.target import DataTarget as DataTarget
     from epsnet.core.target import Target as Target
     from epsnet.data import Sample as Sample
     from epsnet.data import load_mnist as load_mnist
     from epsnet.data import read_data as read_data
+    from epsnet.enclosure.distance import distance as distance
     from epsnet.inspection.inspect import inspect as inspect
     from epsnet.interop import from_sklearn as from_sklearn
     from epsnet.interop import load_onnx as load_onnx
@@ -58,13 +63,16 @@ _HOME = {
     "Box": "certify.domain",
     "Target": "core.target",
     "DataTarget": "core.target",
+    "NetworkTarget": "core.network_target",
     "Sample": "data",
     "Bound": "certify.bound",
     "Kind": "certify.bound",
     "Certificate": "certify.certificate",
     "Solution": "core.solution",
+    "Statements": "core.solution",
     "learn": "learning.learn",
     "inspect": "inspection.inspect",
+    "distance": "enclosure.distance",
     "study": "studies.run",
     "check": "checker.kernel",
     "realize": "core.realize",
@@ -82,6 +90,8 @@ _HOME = {
     "save_network": "core.serial",
     "load_solution": "core.serial",
     "save_solution": "core.serial",
+    "load_statements": "core.serial",
+    "save_statements": "core.serial",
     "load_onnx": "interop",
     "save_onnx": "interop",
     "load_torch": "interop",

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from epsnet.approximation.greedy import greedy, greedy_network
+from epsnet.approximation.greedy import GreedyNetwork, greedy, greedy_network
 from epsnet.certify.bound import Kind
 from epsnet.certify.certificate import Certificate
 from epsnet.certify.domain import Box
@@ -128,6 +128,23 @@ def test_certified_rates(target, largest):
     neurons = [4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128]
     errors = [l2_bound(target, path.network(n))[0].value for n in neurons]
     assert fit_rate(neurons, errors).exponent.high <= largest
+
+
+@pytest.mark.parametrize(
+    ("target", "radius"), [(WAVE, 10 * math.pi), (PRODUCT, 18 * math.pi * math.sqrt(2))], ids=["d=1", "d=2"]
+)
+@pytest.mark.parametrize("method", ["relaxed", "frank-wolfe"])
+def test_certified_errors_of_every_path(target, radius, method):
+    """Against a fine grid, also where Frank and Wolfe take a neuron twice."""
+    path = greedy(target, 40, method=method, radius=radius if method == "frank-wolfe" else None)
+    for n in (1, 11, 40):
+        error, witness = path.bound(n)
+        truth = distance(target, path.network(n), 400 if len(target.variables) > 1 else 100_000)
+        assert error.kind is Kind.VERIFIED and truth * (1 - 1e-4) <= error.value <= 1.02 * truth
+        check(solution(target, GreedyNetwork(path.network(n), path.variation(n), error, ((error, witness),))))
+        if method == "frank-wolfe":
+            guarantee = radius * (1 / math.sqrt(3) if target is WAVE else math.sqrt(7 / 12))
+            assert error.value <= (guarantee + math.sqrt(1 / 2)) / math.sqrt(n)
 
 
 def test_refusals():

@@ -28,7 +28,7 @@ from epsnet.core.target import Target
 from epsnet.core.universal_activation import UNIVERSAL, calkin_wilf, delta_code, slot
 
 F = Fraction
-SIGMOIDAL = ("sigma-codec", "sigma-calkin-wilf")
+SIGMOIDAL = ("sigma-codec", "sigma-calkin-wilf", "sigma-steps")
 
 
 @contextlib.contextmanager

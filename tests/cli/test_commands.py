@@ -313,3 +313,38 @@ def test_several_values_and_the_options_of_formulas(shell):
     assert shell("check", "circle").code == 0
     refused = shell("learn", "exp(x)", "--on", "0,1", "--eps", "1e-2", "--weight-bound", "0")
     assert refused.code == 2 and "not positive" in refused.err
+
+
+def test_a_network_beyond_float64_is_learned_drawn_and_checked(epsnet):
+    pytest.importorskip("matplotlib")
+    done = epsnet("learn", "exp(x)", "--on", "0,1", "--eps", "0.1", "--method", "universal", "--out", "one")
+    assert done.code == 0 and not done.err
+    assert "1 neuron, " in done.out and Path("one/report.html").exists()
+    assert epsnet("check", "one").code == 0
+
+
+def test_inspect_cells_and_check_the_folder(epsnet):
+    epsnet("learn", "abs(x) - abs(y)", "--on", "x=-1,1;y=-1,1", "--eps", "1e-3", "--out", "roof")
+    done = epsnet("inspect", "roof", "--cells", "--level", "0", "--out", "found")
+    assert done.code == 0 and not done.err
+    assert re.search(r"activation regions +4   PROVED", done.out)
+    assert re.search(r"\{Phi >= 0\} .* b_0 = 1, b_1 = 0", done.out)
+    last = done.out.splitlines()[-1]
+    assert last == "epsnet check found"
+    checked = epsnet("check", "found")
+    assert checked.code == 0 and "activation regions == 4 on" in checked.out
+    sliced = epsnet("inspect", "roof", "--slice", "1,0", "--cells", "--json")
+    assert json.loads(sliced.out)["network"]["geometry"]["cells"][-1] == 4
+
+
+def test_inspect_against_another_network(epsnet):
+    for name, eps in (("fine", "1e-3"), ("coarse", "1e-2")):
+        epsnet("learn", "exp(x)", "--on", "0,1", "--eps", eps, "--out", name)
+    done = epsnet("inspect", "coarse", "--against", "fine", "--on", "0,1", "--out", "apart")
+    assert done.code == 0 and not done.err
+    bounds = [float(value) for value in re.findall(r"Phi\| [<>]= (\S+)", done.out)]
+    assert 0.005 < bounds[1] <= bounds[0] < 0.012
+    assert epsnet("check", "apart").code == 0
+    assert "distance" in json.loads(epsnet("inspect", "coarse", "--against", "fine", "--on", "0,1", "--json").out)
+    refused = epsnet("inspect", "coarse", "--against", "fine")
+    assert refused.code == 2 and "--on" in refused.err

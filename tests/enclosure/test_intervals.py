@@ -13,9 +13,9 @@ from epsnet.core.functions import ACTIVATIONS, FUNCTIONS
 from epsnet.core.linear_maps import Convolution, Dense, Exact, Sparse
 from epsnet.core.network import Layer, Network
 from epsnet.core.realize import forward, realize_exact
+from epsnet.core.smooth import smooth
 from epsnet.enclosure import intervals
 from epsnet.enclosure.intervals import interval_bounds
-from epsnet.enclosure.smooth import smooth
 
 SMOOTH = [name for name in ACTIVATIONS if FUNCTIONS[name].slopes is None]
 

@@ -14,10 +14,10 @@ from epsnet.core.functions import ACTIVATIONS, FUNCTIONS
 from epsnet.core.linear_maps import Convolution, Dense, Exact, Sparse
 from epsnet.core.network import Layer, Network, activation
 from epsnet.core.realize import forward, realize
+from epsnet.core.smooth import smooth
 from epsnet.enclosure import linear_bounds as module
 from epsnet.enclosure.intervals import interval_bounds
 from epsnet.enclosure.linear_bounds import linear_bounds, output_range, relaxation, stable_neurons
-from epsnet.enclosure.smooth import smooth
 
 NAMES = (*ACTIVATIONS, "leaky_relu(0.1)")
 

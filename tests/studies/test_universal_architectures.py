@@ -11,7 +11,7 @@ import pytest
 from epsnet.experiments import Finished
 from epsnet.studies import universal_architectures
 from epsnet.studies.registry import find
-from epsnet.studies.universal_architectures import ADDEND, FACTOR, FUNCTIONS, entropy
+from epsnet.studies.universal_architectures import ADDEND, FACTOR, FUNCTIONS, STEEPNESS, entropy, entropy_in_the_plane
 
 
 def test_the_entropy_is_below_a_packing_number():
@@ -42,7 +42,7 @@ def test_cases_grow_with_the_budget():
     study = find("universal-architectures")
     small, large = study.cases(study.budget, 0), study.cases(1000, 0)
     assert all(case in large for case in small) and len(large) > len(small)
-    assert {case["scheme"] for case in small} == {"codec", "calkin-wilf", "euaf", "relu"}
+    assert {case["scheme"] for case in small} == {"codec", "calkin-wilf", "euaf", "steps", "relu"}
     assert {case["formula"] for case in small if case["scheme"] == "codec"} == {formula for formula, _ in FUNCTIONS}
 
 
@@ -56,6 +56,30 @@ def test_measurements_are_verified(scheme):
 def test_an_index_that_is_too_long_is_only_estimated():
     found = universal_architectures.measure({"formula": "exp(x)", "scheme": "calkin-wilf", "eps": "1e-4"})
     assert found["kind"] == "ESTIMATED" and found["error"] is None and found["bits"] > 13_000
+
+
+@pytest.mark.parametrize("scheme", ["euaf", "steps"])
+def test_two_variables(scheme):
+    """Pyramids on the m^2 squares of a grid, with random signs: as steep as stated, and far apart."""
+    eps = 0.2
+    found = universal_architectures.measure({"formula": "x*y", "scheme": scheme, "eps": str(eps)})
+    assert found["kind"] == "VERIFIED" and found["error"] <= eps
+    assert found["bits"] >= found["weight_bits"] >= entropy_in_the_plane(eps) == 16
+    m = 4
+    generator = np.random.Generator(np.random.Philox(3))
+    x, y = generator.uniform(0, 1, (2, 4000, 2))
+
+    def function(signs, points):
+        cell = np.minimum((m * points).astype(int), m - 1)
+        height = STEEPNESS * (1 / (2 * m) - np.abs(points - (cell + 0.5) / m).max(axis=1))
+        return signs[cell[:, 0], cell[:, 1]] * height
+
+    signs = generator.choice([-1, 1], (m, m))
+    assert np.all(
+        np.abs(function(signs, x) - function(signs, y)) <= STEEPNESS * np.abs(x - y).max(axis=1) * (1 + 1e-12)
+    )
+    assert 2 * function(np.ones((m, m)), np.array([[0.5 / m, 0.5 / m]]))[0] > 2 * eps
+    assert entropy_in_the_plane(2.0) == 0
 
 
 def synthetic(bits):
@@ -97,7 +121,7 @@ def test_figure(tmp_path):
     finished = synthetic(lambda h: 2 * h + 30)
     figure = universal_architectures.draw(finished, universal_architectures.analyze(finished))
     figure.savefig(tmp_path / "figure.svg")
-    left, right = figure.axes
-    assert left.get_xscale() == left.get_yscale() == right.get_yscale() == "log"
+    left, right, plane = figure.axes
+    assert plane.get_xscale() == left.get_xscale() == left.get_yscale() == right.get_yscale() == "log"
     legend = right.get_legend()
     assert legend is not None and len(legend.get_texts()) == len(FUNCTIONS)

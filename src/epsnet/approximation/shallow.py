@@ -40,9 +40,9 @@ from epsnet.core.functions import ACTIVATIONS, Function
 from epsnet.core.network import Network
 from epsnet.core.network import activation as look_up
 from epsnet.core.realize import realize
+from epsnet.core.smooth import taylor
 from epsnet.core.target import Target
 from epsnet.enclosure.cover import bisect
-from epsnet.enclosure.smooth import taylor
 
 Array = NDArray[np.float64]
 

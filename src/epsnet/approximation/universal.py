@@ -13,15 +13,9 @@ sup |F - Phi| <= eps on [a, b]. The catch is the number of bits of n. Here n is 
   c) bits each, so the cheapest rationals are taken that linear programs allow, the higher coefficients first. What is
   found is an upper bound of the least n.
 
-In d variables two hidden layers of 3d and 6d + 3 neurons suffice (Maiorov and Pinkus), but their inner neurons have to
-be Kolmogorov's inner functions and the outer one a function of their sums. What blocks it: in the constructive form of
-Sprecher and Koppen a grid of steps 10^-n takes inner functions that are right to 10^-(2^n - 1) for d = 2, and an outer
-function that takes 10^(2n) values on plateaus so close to each other. The inner polygon alone takes a polynomial of
-degree 2,944 for n = 2, and for n = 3 one of degree 524,288 still errs 200 times too much (benchmarks/superposition,
-ESTIMATED), against the `MAX_DEGREE` of an activation. That form is not built here.
+In d variables two hidden layers take the place of one: `approximation.superposition`.
 
-Sources: as in `core.universal_activation`; M. Koppen, On the training of a Kolmogorov network, ICANN 2002, LNCS 2415,
-474-479; D. A. Sprecher, A numerical implementation of Kolmogorov's superpositions, Neural Networks 9 (1996) 765-772.
+Sources: as in `core.universal_activation`.
 """
 
 from __future__ import annotations
@@ -40,6 +34,7 @@ from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Witness
 from epsnet.certify.errors import CertificateError, HypothesisError
 from epsnet.certify.rounding import round_down
+from epsnet.core.box_forms import box_difference
 from epsnet.core.exact_forms import form_difference
 from epsnet.core.matrices import bias_vector, linear_map
 from epsnet.core.network import Network
@@ -70,8 +65,8 @@ class UniversalNetwork:
     Attributes:
         network: in exact arithmetic; float64 evaluation is refused.
         error: sup |F - Phi| <= eps in exact arithmetic.
-        witness: what rule `universal` needs, for `Certificate.of`.
-        weight_bits: the binary digits of the long weight: what names the function among all.
+        witness: what its rule needs, for `Certificate.of`.
+        weight_bits: the binary digits of the long weights: what names the function among all.
     """
 
     network: Network
@@ -118,26 +113,26 @@ def calkin_wilf_bits(target: Target, eps: Fraction) -> int | None:
 
 
 def verified(
-    target: Target, network: Network, eps: Fraction, cuts: Sequence[Fraction] = ()
+    target: Target, network: Network, eps: Fraction, *cuts: Sequence[Fraction]
 ) -> tuple[Bound, dict[str, NDArray]]:
     """Bound the error of a network with universal activations, with the witness for rule `universal`.
 
     Args:
-        target: a formula in one variable.
-        network: of one input and one output.
+        target: a formula.
+        network: of as many inputs and one output; in several variables all activations have to have a model.
         eps: what is to be reached.
-        cuts: where to cut the domain first, sorted float64 numbers.
+        cuts: for each axis, or for none, where to cut the domain first, sorted float64 numbers.
 
     Raises:
         CertificateError: the error could not be bounded by eps.
     """
-    name, domain = target.variables[0], target.domain
+    domain, difference = target.domain, form_difference if target.domain.dimension == 1 else box_difference
 
     def enclose(lower: tuple[Fraction, ...], upper: tuple[Fraction, ...]) -> arb:
-        low, high = form_difference(target.expression, name, network, lower[0], upper[0])
+        low, high = difference(target.expression, target.variables, network, lower, upper)
         return high.max(-low)
 
-    value, tree = bisect(domain, enclose, Fraction(round_down(eps)), cuts)
+    value, tree = bisect(domain, enclose, Fraction(round_down(eps)), *cuts)
     error = Bound(
         quantity="error", sense="<=", value=value, norm="sup", domain=domain, kind=Kind.VERIFIED,
         theorem="exact-forms", rule="universal", hypotheses=(f"{int((tree['axis'] < 0).sum())} cells cover {domain}",),

@@ -102,7 +102,7 @@ class Bound:
     def decimal(self) -> str:
         """Return six digits of the value, rounded to the side on which the statement stays true."""
         if self.sense == "==":
-            return repr(self.value)
+            return str(self.limit.numerator) if self.limit.denominator == 1 else repr(self.value)
         return decimal_text(self.value, up=self.sense == "<=", digits=6)
 
     @property

@@ -48,6 +48,13 @@ class Certificate:
                 nodes.append(Node(bound, tuple(index[id(p)] for p in bound.premises), key_of.get(id(bound))))
         return cls(tuple(nodes), {key: witness for _, key, witness in hashed})
 
+    @classmethod
+    def joined(cls, *certificates: Certificate) -> Certificate:
+        """Return one certificate of all that some certificates derive."""
+        nodes = [(node, own) for own in certificates for node in own.nodes]
+        pairs = [(node.claim, own.witnesses[node.witness]) for node, own in nodes if node.witness is not None]
+        return cls.of([node.claim for node, _ in nodes], pairs)
+
     def find(self, bound: Bound) -> int:
         """Return the index of the node that holds this very object; CheckError if there is none."""
         for index, node in enumerate(self.nodes):

@@ -28,15 +28,18 @@ from epsnet.checker.rule import Context, Verdict
 from epsnet.checker.rules import RULES
 from epsnet.core.components import component
 from epsnet.core.network import Network
+from epsnet.core.network_target import NetworkTarget
 from epsnet.core.serial import (
+    STATEMENTS_FILE,
     load_solution,
+    load_statements,
     network_bytes,
     network_from_bytes,
     refuse_malformed,
     solution_from_json,
     solution_to_json,
 )
-from epsnet.core.solution import Solution
+from epsnet.core.solution import AnyTarget, FunctionTarget, Solution, Statements
 from epsnet.core.target import DataTarget, Target
 
 _MAX_TEXT = 1_000_000
@@ -50,13 +53,13 @@ class Report:
 
     Attributes:
         checked: every claim of the certificate, premises first, each re-derived.
-        error: the error bound of the solution.
+        error: the error bound of a solution.
         optimality: the lower bound it is compared with, if any.
         seconds: the time the check took.
     """
 
     checked: tuple[Bound, ...]
-    error: Bound
+    error: Bound | None
     optimality: Bound | None
     seconds: float
 
@@ -67,11 +70,11 @@ class Report:
         return "\n".join([*lines, f"all {len(self.checked)} claims hold ({self.seconds:.2f} s)"])
 
 
-def check(subject: Solution | str | Path, *, data: tuple[Any, Any] | None = None) -> Report:
-    """Re-derive every bound of a solution from the network and the target alone.
+def check(subject: Solution | Statements | str | Path, *, data: tuple[Any, Any] | None = None) -> Report:
+    """Re-derive every bound of a solution from the network and the target alone, or what is stated of a network.
 
     Args:
-        subject: a solution, or the folder it was saved to.
+        subject: a solution, statements about a network, or the folder of either.
         data: (inputs, labels) of the sample that a risk bound is about, if the solution does not hold it.
 
     Returns:
@@ -81,6 +84,12 @@ def check(subject: Solution | str | Path, *, data: tuple[Any, Any] | None = None
         CheckError: some claim does not follow; the message says which and why.
     """
     start = time.perf_counter()
+    if isinstance(subject, str | Path) and (Path(subject) / STATEMENTS_FILE).is_file():
+        subject = load_statements(subject)
+    if isinstance(subject, Statements):
+        _require(data is None, "Statements about a network need no data. Check them without data.")
+        checked = check_certificate(subject.network, subject.certificate)
+        return Report(checked, None, None, time.perf_counter() - start)
     solution = _as_stored(subject) if isinstance(subject, Solution) else load_solution(subject)
     target = solution.target
     if isinstance(target, DataTarget):
@@ -89,7 +98,7 @@ def check(subject: Solution | str | Path, *, data: tuple[Any, Any] | None = None
         if data is not None and data[0] is not None:
             target = target.with_data(*data)
     elif data is not None:
-        raise CheckError("The target is a formula and needs no data. Check it without data.")
+        raise CheckError("The target is no sample and needs no data. Check it without data.")
     checked = _check_nodes(solution.certificate, solution.network, target)
     _check_solution(replace(solution, target=target))
     return Report(checked, solution.error, solution.optimality, time.perf_counter() - start)
@@ -114,7 +123,7 @@ def check_certificate(network: Network, certificate: Certificate) -> tuple[Bound
     return _check_nodes(stored, network, None)
 
 
-def _check_nodes(certificate: Certificate, network: Network, target: Target | DataTarget | None) -> tuple[Bound, ...]:
+def _check_nodes(certificate: Certificate, network: Network, target: AnyTarget | None) -> tuple[Bound, ...]:
     with ball_arithmetic(), np.errstate(all="ignore"):
         networks, targets = {network.sha256: network}, {} if target is None else {target.sha256: target}
         if isinstance(target, Target) and 1 < len(target.expressions) == network.outputs:
@@ -148,8 +157,9 @@ def _as_stored(solution: Solution) -> Solution:
     with refuse_malformed("The solution"):
         content = network_bytes(solution.network)
         _require(solution.bits == 8 * len(content), "The number of bits is not that of the network file. Count again.")
-        data = solution_to_json(solution)
-        return solution_from_json(data, network_from_bytes(content), solution.certificate.witnesses)
+        data, target = solution_to_json(solution), solution.target
+        other = network_from_bytes(network_bytes(target.network)) if isinstance(target, NetworkTarget) else None
+        return solution_from_json(data, network_from_bytes(content), solution.certificate.witnesses, other)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -165,9 +175,7 @@ def _require_printable(*texts: str) -> None:
     _require(all(text.isprintable() and len(text) <= _MAX_TEXT for text in texts), "A text is not printable. Mend it.")
 
 
-def _check_node(
-    node: Node, network: Network, target: Target | DataTarget | None, witnesses: Mapping[str, Witness]
-) -> None:
+def _check_node(node: Node, network: Network, target: AnyTarget | None, witnesses: Mapping[str, Witness]) -> None:
     claim = node.claim
     _require_printable(claim.quantity, claim.measure or "", *claim.hypotheses, *claim.assumptions)
     _require(claim.rule in RULES, f"The rule {_printable(claim.rule)!r} is unknown. Use one of {', '.join(RULES)}.")
@@ -203,7 +211,7 @@ def _check_solution(solution: Solution) -> None:
         error.network == solution.network.sha256 and error.target == target.sha256 and error.sense == "<=",
         "The error bound is not an upper bound for this network and target. Build the solution anew.",
     )
-    if isinstance(target, Target):
+    if isinstance(target, FunctionTarget):
         _require(
             error.quantity == "error" and error.norm == target.norm and error.domain == target.domain,
             "The error bound is not about the norm and the domain of the target. Build the solution anew.",

@@ -15,7 +15,8 @@ from epsnet.certify.domain import Box
 from epsnet.certify.errors import CheckError
 from epsnet.core.network import Network
 from epsnet.core.simplify import replay
-from epsnet.core.target import DataTarget, Target
+from epsnet.core.solution import AnyTarget
+from epsnet.core.target import Target
 
 MAX_NODES = 4_000_000
 """The largest bisection tree of a witness."""
@@ -35,7 +36,7 @@ class Context:
     claim: Bound
     premises: tuple[Bound, ...]
     network: Network
-    target: Target | DataTarget | None
+    target: AnyTarget | None
     witness: Witness
 
     def require(self, condition: bool, message: str) -> None:

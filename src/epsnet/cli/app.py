@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -178,31 +179,35 @@ def describe(solution: Solution) -> dict[str, Any]:
 
 @app.command()
 def check(
-    path: Annotated[Path, typer.Argument(help="The folder of a solution.")],
+    path: Annotated[Path, typer.Argument(help="The folder that learn, or inspect --out, wrote.")],
     data: Data = None,
     label: Label = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Re-derive every bound of a solution, trusting nobody."""
+    """Re-derive every bound of a solution, or of an inspection, trusting nobody."""
     with errors_become_exit_codes():
-        from epsnet.checker.kernel import check as check_solution
+        from epsnet.checker.kernel import check as re_derive
         from epsnet.cli.run import sample_of
-        from epsnet.core.serial import load_solution
+        from epsnet.core.serial import STATEMENTS_FILE, load_solution, load_statements
 
-        solution = load_solution(path)
-        report = check_solution(solution, data=sample_of(solution, path, data, label))
-        if as_json:
+        if (path / STATEMENTS_FILE).is_file():
+            found = load_statements(path)
+            report, proved = re_derive(found), {"network": found.network.size.to_json()}
+            head = []
+        else:
+            solution = load_solution(path)
+            found, report = solution, re_derive(solution, data=sample_of(solution, path, data, label))
             # Only what was re-derived: `result` is a sentence that anybody may have written.
             proved = {name: value for name, value in describe(solution).items() if name != "result"}
+            head = [f"target       {solution.target}"]
+        if as_json:
             claims = [bound.to_json() for bound in report.checked]
             print_json({**proved, "checked": claims, "seconds": round(report.seconds, 3)})
         elif quiet:
             typer.echo(str(report).splitlines()[-1])
         else:
-            typer.echo(f"target       {solution.target}")
-            typer.echo(f"network      {solution.network}")
-            typer.echo(str(report))
+            typer.echo("\n".join([*head, f"network      {found.network}", str(report)]))
 
 
 @app.command()
@@ -227,7 +232,21 @@ def inspect(
         str | None, typer.Option(help='Weights of PyTorch: the names of the layers in order, "fc1,fc2".')
     ] = None,
     seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Few inputs: list the cells of the box, exact ranges, topology.")
+    ] = False,
+    level: Annotated[str | None, typer.Option(help="One output: topology of the sets below and above this.")] = None,
+    plane: Annotated[
+        str | None,
+        typer.Option("--slice", help='Inspect on a plane: two inputs "0,3" or three rows of the data "0,1,2".'),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another network: bound how far the two are apart on the box instead.")
+    ] = None,
+    gap: Annotated[float, typer.Option(help="With --against: upper bound <= (1 + gap) lower bound.")] = 0.1,
+    seconds: Annotated[float, typer.Option(help="With --against: stop by then; Ctrl-C stops too.")] = math.inf,
     html: Annotated[Path | None, typer.Option("--html", help="Write the page to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all that is certified to this folder, for check.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -239,11 +258,26 @@ def inspect(
         from epsnet.inspection.inspect import inspect as inspect_network
 
         box = None if on is None else read_domain(on)[0]
+        if against is not None:
+            _compare(path, against, box, gap=gap, seconds=seconds, out=out, quiet=quiet, as_json=as_json)
+            return
         sample = None
         if data is not None:
             sample = load_mnist("test") if data in PRESETS and not Path(data).exists() else read_data(data, label)[0]
         names = None if layers is None else [name.strip() for name in layers.split(",")]
-        found = inspect_network(path, on=box, data=sample, activation=activation, layers=names, seed=seed)
+        subject: Any = path
+        if plane is not None:
+            from epsnet.inspection.subject import sliced
+
+            subject, box = sliced(path, plane, box, sample, activation=activation, layers=names)
+            sample, activation, names = None, None, None
+        found = inspect_network(
+            subject, on=box, data=sample, activation=activation, layers=names, cells=cells, level=level, seed=seed
+        )
+        if out is not None:
+            from epsnet.core.serial import save_statements
+
+            save_statements(found.statements, out)
         if html is not None:
             from epsnet.inspection.page import inspection_page
 
@@ -256,6 +290,36 @@ def inspect(
             typer.echo(str(found))
             if html is not None:
                 typer.echo(f"page   {html}")
+        if out is not None and not as_json:
+            typer.echo(f"epsnet check {quoted(out)}")
+
+
+def _compare(
+    path: Path, against: Path, box: Any, *, gap: float, seconds: float, out: Path | None, quiet: bool, as_json: bool
+) -> None:
+    from epsnet.certify.errors import DomainError
+    from epsnet.cli.progress import BracketProgress
+    from epsnet.core.serial import save_solution
+    from epsnet.inspection.compare import compare
+
+    if box is None:
+        raise DomainError("The distance of two networks is about a box. Give it with --on.")
+    found = compare(path, against, box, gap=gap, seconds=seconds, progress=BracketProgress(quiet or as_json))
+    if out is not None:
+        save_solution(found.solution, out)
+    if as_json:
+        bracket = {"lower": found.lower.to_json(), "upper": found.upper.to_json(), "point": found.point.tolist()}
+        print_json({"distance": {**bracket, "boxes": found.boxes, "complete": found.complete}})
+        return
+    if not quiet:
+        typer.echo(f"network    {found.solution.network}")
+        typer.echo(f"from       {found.solution.target}")
+    typer.echo(f"at most    {found.upper}")
+    typer.echo(f"at least   {found.lower}")
+    if not found.complete:
+        typer.echo("stopped before the gap was reached; more --seconds bring the two closer")
+    if out is not None:
+        typer.echo(f"epsnet check {quoted(out)}")
 
 
 def _complete_construction(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar with the loss and the time left on a terminal, a few lines elsewhere."""
+"""Progress on stderr: of a training a bar with the time left on a terminal, of a search a line every few seconds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 import time
 from types import TracebackType
 from typing import Any
+
+_EVERY = 5.0  # seconds
 
 
 class EpochProgress:
@@ -61,3 +63,18 @@ class EpochProgress:
         """Leave the bar on the screen as it is."""
         if self.bar is not None:
             self.bar.stop()
+
+
+class BracketProgress:
+    """What a search calls with the number of boxes and its bracket; it writes a line every few seconds."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.last = time.monotonic()
+
+    def __call__(self, boxes: int, lower: float, upper: float) -> None:
+        """Show the bracket so far."""
+        now = time.monotonic()
+        if not self.quiet and now - self.last >= _EVERY:
+            self.last = now
+            print(f"{boxes:,} boxes   between {lower:.6g} and {upper:.6g}", file=sys.stderr, flush=True)

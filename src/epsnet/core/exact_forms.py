@@ -5,15 +5,15 @@ functions |xi_i| <= 1. Affine maps keep this form exactly, whatever the length o
 
 * exact where it is one polynomial on the range of its argument: sigma_E inside a slot, the EUAF between two integers
   >= 0, or of a constant;
-* otherwise the EUAF becomes the middle of its range, with half of the width as a new e_i. A later sum in which an
-  unknown cancels does not see it.
+* otherwise the EUAF becomes the affine function of `core.box_forms.euaf_model`, with its radius as a new e_i. A later
+  sum in which an unknown cancels does not see it.
 
 The formulas of the activations are those of `core.universal_activation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -21,6 +21,7 @@ from flint import arb, fmpq, fmpq_poly
 
 from epsnet.certify.errors import HypothesisError, PrecisionError
 from epsnet.certify.rounding import ball
+from epsnet.core.box_forms import euaf_model
 from epsnet.core.enclose import jet_range
 from epsnet.core.evaluate import Jet, evaluate_jet
 from epsnet.core.expression import Expression
@@ -28,7 +29,7 @@ from epsnet.core.functions import Function
 from epsnet.core.linear_maps import Number
 from epsnet.core.network import Network
 from epsnet.core.realize import forward
-from epsnet.core.universal_activation import UNIVERSAL, euaf, slot
+from epsnet.core.universal_activation import UNIVERSAL, slot
 
 _MAX_BITS = 10_000_000
 
@@ -99,19 +100,8 @@ def network_form(network: Network, lower: Fraction, upper: Fraction) -> ExactFor
 
 
 def _euaf(form: ExactForm, low: Fraction, high: Fraction, name: int) -> ExactForm:
-    if low == high:
-        return ExactForm(fmpq_poly([_rational(euaf(low))]))
-    start = low // 1
-    if low >= 0 and high <= start + 1:
-        slope, intercept = (1, -start) if start % 2 == 0 else (-1, start + 1)
-        return fmpq(slope) * form + ExactForm(fmpq_poly([intercept]))
-    if high <= 0 or (low >= 0 and high <= start + 2):
-        ends = [euaf(low), euaf(high)]
-        turn = [] if high <= 0 else [euaf(Fraction(start + 1))]
-        bottom, top = min(ends + turn), max(ends + turn)
-    else:
-        bottom, top = min(euaf(low), Fraction(0)), min(high, Fraction(1))
-    return ExactForm(fmpq_poly([_rational((bottom + top) / 2)]), {name: _rational((top - bottom) / 2)})
+    slope, intercept, radius = euaf_model(_rational(low), _rational(high))
+    return slope * form + ExactForm(fmpq_poly([intercept]), {name: radius} if radius else {})
 
 
 def _sigma(enumeration: str, form: ExactForm, low: Fraction, high: Fraction) -> ExactForm:
@@ -120,32 +110,35 @@ def _sigma(enumeration: str, form: ExactForm, low: Fraction, high: Fraction) -> 
         raise HypothesisError("The argument of a universal sigmoidal activation leaves its slot. Use another weight.")
     if form.unknown:
         raise HypothesisError("A universal sigmoidal activation reads what is not known exactly. Refine the cover.")
+    if enumeration == "steps":
+        raise HypothesisError("Steps have no exact form. Use the rule for networks of steps.")
     own = slot(enumeration, index)
     return ExactForm(own.activated(own.polynomial)(form.polynomial - 2 * index))
 
 
 def form_difference(
-    expression: Expression, name: str, network: Network, lower: Fraction, upper: Fraction
+    expression: Expression, names: Sequence[str], network: Network, lower: Sequence[Fraction], upper: Sequence[Fraction]
 ) -> tuple[arb, arb]:
-    """Enclose f - R(Phi) on [lower, upper].
+    """Enclose f - R(Phi) on an interval.
 
     Args:
         expression: f.
-        name: its variable.
+        names: its variable.
         network: Phi, as for `network_form`.
         lower: the left end.
-        upper: the right end.
+        upper: the right end; each as the only item, as for a box.
 
     Returns:
         Balls of radius 0, (low, high): low <= f(x) - R(Phi)(x) <= high on the interval; infinite where f is unknown.
     """
-    form = network_form(network, lower, upper)
-    center, radius = (lower + upper) / 2, ball((upper - lower) / 2)
+    (name,), (start,), (end,) = names, lower, upper
+    form = network_form(network, start, end)
+    center, radius = (start + end) / 2, ball((end - start) / 2)
     # In powers of x - center, so that balls stay narrow.
     shifted = form.polynomial(fmpq_poly([_rational(center), 1]))
     steps = radius * arb(0, 1)
     at_center = _difference(expression, name, ball(center), shifted, arb(0))
-    on_box = _difference(expression, name, ball(lower).union(ball(upper)), shifted, steps)
+    on_box = _difference(expression, name, ball(start).union(ball(end)), shifted, steps)
     low, high = jet_range(at_center, on_box, (radius,))
     remainder = ball(form.remainder)
     return (low - remainder).lower(), (high + remainder).upper()

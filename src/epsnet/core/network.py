@@ -28,6 +28,12 @@ from epsnet.core.linear_maps import MAX_NEURONS, Convolution, Dense, LinearMap, 
 from epsnet.core.size import Size, size_of
 from epsnet.core.universal_activation import UNIVERSAL
 
+MAX_TOTAL = 10 * MAX_NEURONS
+"""The most neurons of all layers together: a convolution with much padding makes millions of them from one number."""
+
+MAX_TEXT = 2**28
+"""The most characters of the rational biases of a layer, each written as often as a convolution repeats it."""
+
 _LEAKY = re.compile(r"leaky_relu\((?P<slope>[0-9.eE+-]{1,40})\)")
 
 
@@ -85,6 +91,10 @@ class Layer:
                 f"A layer with {self.outputs} outputs has {len(self.activations)} activations. "
                 f"Give one, or one for each output."
             )
+        if isinstance(self.bias, tuple) and self._repeats > 1:
+            bits = sum(b.numerator.bit_length() + b.denominator.bit_length() for b in self.bias)
+            if bits * self._repeats > 3 * MAX_TEXT:
+                raise DomainError("The rational biases of a convolution are too long. Round them.")
         for name in set(self.activations):
             activation(name)
 
@@ -115,13 +125,16 @@ class Layer:
     def canonical(self) -> Any:
         """Return what the hash of the network covers."""
         names = [activation(name).name for name in self.activations]
-        bias = self.bias_values()
-        same = all(is_float64(Fraction(value)) for value in bias)
+        stored = [Fraction(value) for value in self.bias] if isinstance(self.bias, tuple) else self.bias.tolist()
+        # Each stored bias is looked at once, however many neurons of a convolution share it.
+        if not isinstance(self.bias, tuple) or all(map(is_float64, stored)):
+            floats = np.array([float(value) for value in stored], dtype=np.float64) + 0.0
+            bias: Any = sha256_arrays({"bias": np.repeat(floats, self._repeats)})
+        else:
+            bias = [text for value in stored for text in [str(value)] * self._repeats]
         return {
             "terms": [[source, linear.canonical()] for source, linear in self.terms],
-            "bias": sha256_arrays({"bias": np.array(bias, dtype=np.float64) + 0.0})
-            if same
-            else [str(Fraction(b)) for b in bias],
+            "bias": bias,
             "activations": names[:1] if len(set(names)) == 1 else names,
         }
 
@@ -150,6 +163,8 @@ class Network:
             raise DomainError(
                 f"The network has more than {MAX_NEURONS:,} inputs or neurons in a layer. Use smaller ones."
             )
+        if sum(layer.outputs for layer in self.layers) > MAX_TOTAL:
+            raise DomainError(f"The network has more than {MAX_TOTAL:,} neurons. Use smaller layers.")
         sizes = [self.inputs]
         for number, layer in enumerate(self.layers, start=1):
             for source, linear in layer.terms:

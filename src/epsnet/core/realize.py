@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from flint import arb
+from flint import arb, ctx
 from numpy.typing import ArrayLike, NDArray
 
 from epsnet.certify.errors import DomainError, PrecisionError
@@ -15,6 +15,8 @@ from epsnet.certify.rounding import ball
 from epsnet.core.functions import Function
 from epsnet.core.linear_maps import Number
 from epsnet.core.network import Network, activation
+
+_GUARD_BITS = 128
 
 
 def realize(network: Network, x: ArrayLike) -> NDArray[np.float64]:
@@ -110,3 +112,27 @@ def realize_ball(network: Network, x: Sequence[arb]) -> tuple[arb, ...]:
     """Enclose the values of R(Phi) over a product of balls, by ball arithmetic from layer to layer."""
     values = forward(network, x, constant=ball, multiplier=ball, activate=lambda function, value: function.ball(value))
     return tuple(values[-1])
+
+
+def realize_rounded(network: Network, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evaluate R(Phi) by balls that are as fine as the longest weight, and round: for weights that exceed float64.
+
+    Args:
+        network: Phi: R^d -> R^m.
+        points: (n, d).
+
+    Returns:
+        The middles of the balls, (n, m): exact to float64 where the activations are.
+    """
+    longest = max(
+        Fraction(weight).numerator.bit_length()
+        for layer in network.layers
+        for weight in [*layer.bias_values(), *(value for _, linear in layer.terms for value in linear.entries()[2])]
+    )
+    before = ctx.prec
+    ctx.prec = _GUARD_BITS + longest
+    try:
+        values = [[float(y.mid()) for y in realize_ball(network, [arb(x) for x in p])] for p in points.tolist()]
+    finally:
+        ctx.prec = before
+    return np.array(values).reshape(len(points), network.outputs)

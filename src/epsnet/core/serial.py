@@ -1,8 +1,10 @@
 """Files: a network as one safetensors file, a solution as a folder of canonical JSON and safetensors.
 
     network.safetensors   arrays, and the structure as JSON in the metadata
+    target.safetensors    the network that is the target, where the target is one
     witness.safetensors   the arrays of the witnesses, named by their hash
     solution.json         target, certificate, stats; format "epsnet-solution-1"
+    statements.json       instead of a solution: the certificate of statements about a network by itself
 
 Nothing is executed on reading; sizes are limited. A file that was not written by this module gives a `CheckError`: a
 network file must be, byte for byte, what this module writes for the network that is read from it.
@@ -29,12 +31,17 @@ from epsnet.certify.errors import CheckError, DomainError, EpsnetError
 from epsnet.certify.hashing import canonical_json
 from epsnet.core.linear_maps import Convolution, Dense, Exact, LinearMap, Sparse
 from epsnet.core.network import Layer, Network
-from epsnet.core.solution import Solution
+from epsnet.core.network_target import NetworkTarget
+from epsnet.core.solution import AnyTarget, Solution, Statements
 from epsnet.core.target import target_from_json
 
 NETWORK_FORMAT = "epsnet-network-1"
 SOLUTION_FORMAT = "epsnet-solution-1"
+STATEMENTS_FORMAT = "epsnet-statements-1"
 NETWORK_FILE, WITNESS_FILE, SOLUTION_FILE = "network.safetensors", "witness.safetensors", "solution.json"
+TARGET_FILE, STATEMENTS_FILE = "target.safetensors", "statements.json"
+Witnesses = Mapping[str, Mapping[str, np.ndarray]]
+
 MAX_JSON_BYTES = 64 * 2**20
 MAX_FILE_BYTES = 4 * 2**30
 
@@ -154,7 +161,9 @@ def solution_to_json(solution: Solution) -> dict[str, Any]:
     }
 
 
-def solution_from_json(data: Any, network: Network, witnesses: Mapping[str, Mapping[str, np.ndarray]]) -> Solution:
+def solution_from_json(
+    data: Any, network: Network, witnesses: Witnesses, target_network: Network | None = None
+) -> Solution:
     """Return the solution that `solution_to_json` described. CheckError on anything it cannot have written."""
     with refuse_malformed("The solution"):
         found = data.get("format") if isinstance(data, dict) else None
@@ -167,7 +176,7 @@ def solution_from_json(data: Any, network: Network, witnesses: Mapping[str, Mapp
                 raise ValueError("a bound points outside the certificate")
         return Solution(
             network=network,
-            target=target_from_json(data["target"]),
+            target=_target(data["target"], target_network),
             error=claims[data["error"]],
             bits=8 * len(network_bytes(network)),
             certificate=certificate,
@@ -175,6 +184,10 @@ def solution_from_json(data: Any, network: Network, witnesses: Mapping[str, Mapp
             stats=dict(data["stats"]),
             result=str(data["result"]),
         )
+
+
+def _target(data: Any, network: Network | None) -> AnyTarget:
+    return target_from_json(data) if network is None else NetworkTarget.from_json(data, network)
 
 
 def save_solution(solution: Solution, folder: str | Path) -> None:
@@ -185,15 +198,33 @@ def save_solution(solution: Solution, folder: str | Path) -> None:
     """
     folder = Path(folder)
     data = solution_to_json(solution)
+    make_folder(folder)
+    if isinstance(solution.target, NetworkTarget):
+        save_network(solution.target.network, folder / TARGET_FILE)
+    _save(solution.network, solution.certificate, data, folder / SOLUTION_FILE)
+
+
+def save_statements(statements: Statements, folder: str | Path) -> None:
+    """Write statements about a network; `statements.json` comes last, so that a folder with it is complete.
+
+    Raises:
+        DomainError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    data = {"format": STATEMENTS_FORMAT, "certificate": statements.certificate.to_json()}
+    make_folder(folder)
+    _save(statements.network, statements.certificate, data, folder / STATEMENTS_FILE)
+
+
+def _save(network: Network, certificate: Certificate, data: dict[str, Any], path: Path) -> None:
     arrays = {
         f"{key}.{name}": np.ascontiguousarray(array)
-        for key, witness in solution.certificate.witnesses.items()
+        for key, witness in certificate.witnesses.items()
         for name, array in witness.items()
     }
-    make_folder(folder)
-    save_network(solution.network, folder / NETWORK_FILE)
-    _write(folder / WITNESS_FILE, save_arrays(arrays))
-    _write(folder / SOLUTION_FILE, json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode())
+    save_network(network, path.with_name(NETWORK_FILE))
+    _write(path.with_name(WITNESS_FILE), save_arrays(arrays))
+    _write(path, json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode())
 
 
 def load_solution(folder: str | Path) -> Solution:
@@ -203,16 +234,40 @@ def load_solution(folder: str | Path) -> Solution:
         raise DomainError(
             f"There is no solution in {folder}: {SOLUTION_FILE} is missing. Give a folder that epsnet learn wrote."
         )
-    network = load_network(folder / NETWORK_FILE)
+    network, witnesses, data = _load(folder / SOLUTION_FILE)
+    with refuse_malformed(f"The file {folder / SOLUTION_FILE}"):
+        other = load_network(folder / TARGET_FILE) if data["target"]["kind"] == "network" else None
+        return solution_from_json(data, network, witnesses, other)
+
+
+def load_statements(folder: str | Path) -> Statements:
+    """Read statements about a network. DomainError if there are none, CheckError if a file is not what it should be."""
+    folder = Path(folder)
+    if not (folder / STATEMENTS_FILE).is_file():
+        raise DomainError(
+            f"There are no statements in {folder}: {STATEMENTS_FILE} is missing. Give a folder that epsnet wrote."
+        )
+    if (folder / SOLUTION_FILE).exists():  # which a reader would take for checked as well
+        raise CheckError(f"The folder {folder} holds statements and a solution. Keep them in folders of their own.")
+    network, witnesses, data = _load(folder / STATEMENTS_FILE)
+    with refuse_malformed(f"The file {folder / STATEMENTS_FILE}"):
+        if data["format"] != STATEMENTS_FORMAT:
+            raise ValueError(f"format {data['format']!r} instead of {STATEMENTS_FORMAT!r}")
+        return Statements(network, Certificate.from_json(data["certificate"], witnesses))
+
+
+def _load(path: Path) -> tuple[Network, Witnesses, Any]:
+    network = load_network(path.with_name(NETWORK_FILE))
     witnesses: dict[str, dict[str, np.ndarray]] = {}
-    content = _read(folder / WITNESS_FILE, MAX_FILE_BYTES)
-    with refuse_malformed(f"The file {folder / WITNESS_FILE}"):
+    file = path.with_name(WITNESS_FILE)
+    content = _read(file, MAX_FILE_BYTES)
+    with refuse_malformed(f"The file {file}"):
         for name, array in load_arrays(content).items():
             key, _, field = name.partition(".")
             witnesses.setdefault(key, {})[field] = array
-    content = _read(folder / SOLUTION_FILE, MAX_JSON_BYTES)
-    with refuse_malformed(f"The file {folder / SOLUTION_FILE}"):
-        return solution_from_json(json.loads(content), network, witnesses)
+    content = _read(path, MAX_JSON_BYTES)
+    with refuse_malformed(f"The file {path}"):
+        return network, witnesses, json.loads(content)
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`Solution`: what `learn` returns, a network with its error, its size and the certificate of both."""
+"""What is found: a `Solution`, a network for a target, and `Statements`, what is proved of a network by itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from typing import Any
 from epsnet.certify.bound import Bound
 from epsnet.certify.certificate import Certificate
 from epsnet.core.network import Network
+from epsnet.core.network_target import NetworkTarget
 from epsnet.core.size import Size
 from epsnet.core.target import DataTarget, Target
+
+FunctionTarget = Target | NetworkTarget
+"""A formula or a network."""
+
+AnyTarget = FunctionTarget | DataTarget
+"""A formula, a network, or a sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +36,7 @@ class Solution:
     """
 
     network: Network
-    target: Target | DataTarget
+    target: AnyTarget
     error: Bound
     bits: int
     certificate: Certificate
@@ -58,3 +65,19 @@ class Solution:
         if self.result:
             lines.append(f"result    {self.result}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Statements:
+    """What is proved of a network by itself: ranges, Lipschitz constants, counts.
+
+    Attributes:
+        network: Phi.
+        certificate: the derivation of every statement.
+    """
+
+    network: Network
+    certificate: Certificate
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.network), *(str(node.claim) for node in self.certificate.nodes)])

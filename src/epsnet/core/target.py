@@ -108,6 +108,11 @@ class Target:
         return first
 
     @property
+    def title(self) -> str:
+        """The formulas as a text."""
+        return "; ".join(map(str, self.expressions))
+
+    @property
     def components(self) -> tuple[Target, ...]:
         """The values of F as targets of their own."""
         if len(self.expressions) == 1:
@@ -142,15 +147,14 @@ class Target:
         """Return the target as JSON values."""
         return {
             "kind": "formula",
-            "formula": "; ".join(map(str, self.expressions)),
+            "formula": self.title,
             "variables": list(self.variables),
             "domain": self.domain.to_json(),
             "norm": self.norm,
         }
 
     def __str__(self) -> str:
-        values = "; ".join(map(str, self.expressions))
-        return f"F({', '.join(self.variables)}) = {values} on {self.domain} in the {self.norm} norm"
+        return f"F({', '.join(self.variables)}) = {self.title} on {self.domain} in the {self.norm} norm"
 
 
 def _expression(formula: Formula, names: Sequence[str]) -> Expression:
@@ -273,7 +277,7 @@ class DataTarget:
 
 
 def target_from_json(data: Any) -> Target | DataTarget:
-    """Read a target back. CheckError on anything that `to_json` cannot have written."""
+    """Read a formula or a sample back. CheckError on anything that `to_json` cannot have written."""
     try:
         if data["kind"] == "formula":
             if not isinstance(data["formula"], str):

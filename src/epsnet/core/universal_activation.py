@@ -30,6 +30,18 @@ sequence gives p_n = r_{m_0} + r_{m_1 - 1} t + ... + r_{m_l - 2} t^l + t^{l+1} w
 p_n = sum_{j >= 1} m_j T_j(2t - 1), where m_j = (z_j + 1)/2 for odd z_j, -z_j/2 for even; an incomplete last code is
 left out. Up to a factor and a constant, which c_1 and c_0 supply, every polynomial with rational coefficients occurs.
 
+**Steps.** The slots of sigma_steps hold steps instead of polynomials. The digits of n after the first are read as
+delta codes of e + 1, z_1 + 1, ..., z_k + 1 (e = 0 if there is none), and m_i is made of z_i as above. With w = 2^-e,
+
+$$ p_n(t) = \sum_{i=1}^{k} m_i\, \beta\Bigl(\frac{k t - i + 1/2}{w} + \frac12\Bigr). $$
+
+So p_n is C-infinity, moves monotonically from s_{i-1} to s_i = m_1 + ... + m_i where |k t - i + 1/2| < w/2, and is
+constant between these steps and outside [0, 1]. Hence f_n goes on by constants: sigma_steps(2n + 1 + s) = (1 - beta(s))
+f_n(1) + beta(s) f_{n+1}(0). B is the least power of two >= max |s_i| (and >= 1), so |p_n| <= B on the whole line. What
+was said of the others follows in the same way. If F on [0, 1] has the modulus of continuity omega, u > 0 and
+|u s_i - F(i/k) + F(0)| <= u/2, then |F - F(0) - u p_n| <= omega(1/k) + u/2. So one neuron is everything here
+too, at a cost of bits for steps instead of degrees.
+
 **EUAF** (Z. Shen, H. Yang, S. Zhang): the triangle wave |x - 2 floor((x + 1)/2)| for x >= 0, x / (1 + |x|) for x < 0.
 
 In float64 these functions mean nothing at arguments of hundreds of bits, so they refuse; `core.exact_forms` evaluates.
@@ -50,6 +62,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 from flint import arb, fmpq, fmpq_poly, fmpz_poly
@@ -62,17 +75,22 @@ from epsnet.core.functions import UNKNOWN, Function
 MAX_INDEX_BITS = 100_000
 """The longest index of a polynomial that is decoded."""
 MAX_DEGREE = 512
+_MOST_HALVINGS = 64
+_MOST_STEPS = 2**62
+_SHARES = 2**100
+"""Values on a step are rounded outward to this part of its height."""
+
+P = TypeVar("P", fmpq, fmpq_poly)
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A slot of sigma_E: the polynomial p, the power of two B above it, and the number k of digits of its index."""
+class Band:
+    """What holds for every slot of sigma_E: the power of two B above |p| and the number k of digits of its index."""
 
-    polynomial: fmpq_poly
     scale: Fraction
     digits: int
 
-    def activated(self, p: fmpq_poly) -> fmpq_poly:
+    def activated(self, p: P) -> P:
         """Return 1 - (1 - p/(2B)) / (4k)."""
         factor = fmpq(1, 4 * self.digits)
         return 1 - factor + p * (factor / fmpq(2 * self.scale.numerator, self.scale.denominator))
@@ -81,6 +99,62 @@ class Slot:
     def output(self) -> tuple[Fraction, Fraction]:
         """(c_0, c_1) with c_0 + c_1 sigma_E(t + 2n) = p_n(t)."""
         return 2 * self.scale * (1 - 4 * self.digits), 8 * self.digits * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Slot(Band):
+    """A slot that holds a polynomial."""
+
+    polynomial: fmpq_poly
+
+    def within(self, t: arb) -> arb:
+        """Enclose sigma_E(2n + t) for 0 <= t <= 1."""
+        return _at(self.activated(self.polynomial), t)
+
+    def beyond(self, end: int, s: arb) -> arb:
+        """Return f_n at the distance s outside the end 0 or 1 of its slot, s brought back to delta_n."""
+        degree = max(self.polynomial.degree(), 1)
+        place = s * (1 - _step(4 * degree**2 * s))
+        return self.within(end + place if end else -place)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps(Band):
+    """A slot that holds steps: their width w, and the values s_0 = 0, s_1, ..., s_k of p on the plateaus."""
+
+    width: fmpq
+    levels: tuple[int, ...]
+
+    def range(self, low: fmpq, high: fmpq) -> tuple[fmpq, fmpq]:
+        """Enclose p on [low, high] by rationals, outward by less than 2^-100 of a step."""
+        first, *left = self._at(low)
+        last, *right = self._at(high)
+        values = [*left, *right, *map(fmpq, self.levels[first:last])]
+        return min(values), max(values)
+
+    def _at(self, t: fmpq) -> tuple[int, fmpq, fmpq]:
+        """Return the number of the step next to t, and ends of a range that holds p(t)."""
+        count = len(self.levels) - 1
+        place = count * t + fmpq(1, 2)
+        step = min(max(int((place + fmpq(1, 2)).floor()), 0), count + 1)
+        before, after = (self.levels[min(max(number, 0), count)] for number in (step - 1, step))
+        s = (place - step) / self.width + fmpq(1, 2)
+        if before == after or s <= 0 or s >= 1:
+            level = fmpq(after if s >= 1 else before)
+            return step, level, level
+        share = _bump(arb(s)) / (_bump(arb(s)) + _bump(arb(1 - s))) * _SHARES
+        parts = (share.lower().floor(), share.upper().ceil())
+        ends = [before + (after - before) * fmpq(int(to_fraction(part)), _SHARES) for part in parts]
+        return step, max(min(ends), fmpq(min(before, after))), min(max(ends), fmpq(max(before, after)))
+
+    def within(self, t: arb) -> arb:
+        """Enclose sigma_E(2n + t) for 0 <= t <= 1."""
+        low, high = self.range(_rational(to_fraction(t.lower())), _rational(to_fraction(t.upper())))
+        return arb(self.activated(low)).union(arb(self.activated(high)))
+
+    def beyond(self, end: int, s: arb) -> arb:
+        """Return the value at the end 0 or 1 of the slot, for every s: p does not change beyond."""
+        return arb(self.activated(fmpq(self.levels[-end])))
 
 
 def calkin_wilf(index: int) -> Fraction:
@@ -130,7 +204,12 @@ def _codec_coefficients(index: int) -> list[Fraction]:
     """Return the coefficients of the T_j(2t - 1)."""
     values = list(_delta_codes(bin(index)[3:]))
     _require_degree(len(values))
-    return [Fraction(0)] + [Fraction(value // 2 if value % 2 == 0 else -(value // 2)) for value in values]
+    return [Fraction(0)] + [Fraction(_signed(value - 1)) for value in values]
+
+
+def _signed(code: int) -> int:
+    """Return the integer with the number `code` in the order 0, 1, -1, 2, -2, ..."""
+    return (code + 1) // 2 if code % 2 else -(code // 2)
 
 
 def _require_degree(degree: int) -> None:
@@ -162,7 +241,7 @@ _ENUMERATIONS: dict[str, Callable[[int], tuple[list[Fraction], fmpq_poly]]] = {
 
 @functools.lru_cache(maxsize=256)
 def slot(enumeration: str, index: int) -> Slot:
-    """Return slot n >= 1 of sigma_E.
+    """Return slot n >= 1 of a sigma_E of polynomials.
 
     Args:
         enumeration: "codec" or "calkin-wilf".
@@ -172,13 +251,35 @@ def slot(enumeration: str, index: int) -> Slot:
         DomainError: n < 1.
         PrecisionError: n or what it stands for is too long to be worked with.
     """
+    _require_index(index)
+    coefficients, polynomial = _ENUMERATIONS[enumeration](index)
+    total = max(2 * sum(map(abs, coefficients)), Fraction(1))
+    return Slot(Fraction(1 << (math.ceil(total) - 1).bit_length()), index.bit_length(), polynomial)
+
+
+@functools.lru_cache(maxsize=256)
+def steps(index: int) -> Steps:
+    """Return slot n >= 1 of sigma_steps.
+
+    Raises:
+        DomainError: n < 1.
+        PrecisionError: n is too long, or its steps are too narrow or too high to be worked with.
+    """
+    _require_index(index)
+    start, *codes = [*_delta_codes(bin(index)[3:])] or [1]
+    heights = [_signed(code - 1) for code in codes]
+    if start > _MOST_HALVINGS or sum(map(abs, heights)) >= _MOST_STEPS:
+        raise PrecisionError("The steps of the weight are too narrow or too high. Use others.")
+    levels = tuple(itertools.accumulate(heights, initial=0))
+    scale = 1 << (max(*map(abs, levels), 1) - 1).bit_length()
+    return Steps(Fraction(scale), index.bit_length(), fmpq(1, 1 << (start - 1)), levels)
+
+
+def _require_index(index: int) -> None:
     if index < 1:
         raise DomainError(f"The slot {index} does not exist. Use a number from 1.")
     if index.bit_length() > MAX_INDEX_BITS:
         raise PrecisionError(f"The number of the slot has {index.bit_length()} bits, more than {MAX_INDEX_BITS}.")
-    coefficients, polynomial = _ENUMERATIONS[enumeration](index)
-    total = max(2 * sum(map(abs, coefficients)), Fraction(1))
-    return Slot(polynomial, Fraction(1 << (math.ceil(total) - 1).bit_length()), index.bit_length())
 
 
 def _bump(s: arb) -> arb:
@@ -190,13 +291,6 @@ def _step(s: arb) -> arb:
     return arb(1) if s >= 1 else _bump(s) / (_bump(s) + _bump(1 - s))
 
 
-def _beyond(own: Slot, end: int, s: arb) -> arb:
-    """Return f_n at distance s outside the end 0 or 1 of its slot, s brought back to delta_n."""
-    degree = max(own.polynomial.degree(), 1)
-    place = s * (1 - _step(4 * degree**2 * s))
-    return _at(own.activated(own.polynomial), end + place if end else -place)
-
-
 def _at(polynomial: fmpq_poly, y: arb) -> arb:
     value = arb(0)
     for c in reversed(polynomial.coeffs()):
@@ -204,7 +298,7 @@ def _at(polynomial: fmpq_poly, y: arb) -> arb:
     return value
 
 
-def _sigma(enumeration: str) -> Function:
+def _sigma(name: str, decode: Callable[[int], Slot | Steps]) -> Function:
     def value(y: arb) -> arb:
         if not y.is_finite():
             return UNKNOWN
@@ -216,12 +310,11 @@ def _sigma(enumeration: str) -> Function:
         if piece < 1:
             return 1 / (6 - 2 * y)
         if piece % 2 == 0:
-            own = slot(enumeration, n)
-            return _at(own.activated(own.polynomial), s)
-        left = 1 / (6 - 2 * y) if n == 0 else _beyond(slot(enumeration, n), 1, s)
-        return (1 - _step(s)) * left + _step(s) * _beyond(slot(enumeration, n + 1), 0, 1 - s)
+            return decode(n).within(s)
+        left = 1 / (6 - 2 * y) if n == 0 else decode(n).beyond(1, s)
+        return (1 - _step(s)) * left + _step(s) * decode(n + 1).beyond(0, 1 - s)
 
-    return _inexact_in_floats(f"sigma-{enumeration}", value)
+    return _inexact_in_floats(name, value)
 
 
 def euaf(x: Fraction) -> Fraction:
@@ -248,6 +341,8 @@ def _inexact_in_floats(name: str, value: Callable[[arb], arb]) -> Function:
 
 
 UNIVERSAL: dict[str, Function] = {
-    "euaf": _inexact_in_floats("euaf", _euaf_ball), **{f"sigma-{name}": _sigma(name) for name in _ENUMERATIONS},
-}  # fmt: skip
+    "euaf": _inexact_in_floats("euaf", _euaf_ball),
+    "sigma-steps": _sigma("sigma-steps", steps),
+    **{f"sigma-{name}": _sigma(f"sigma-{name}", functools.partial(slot, name)) for name in _ENUMERATIONS},
+}
 """The universal activations by name; a layer accepts them besides those of `core.functions`."""

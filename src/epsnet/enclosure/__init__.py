@@ -1,1 +1,1 @@
-"""Rigorous ranges, Lipschitz constants and distances of networks on boxes, and the minimal-link tube."""
+"""Rigorous ranges, Lipschitz constants, distances and exact cells of networks on boxes, and the minimal-link tube."""

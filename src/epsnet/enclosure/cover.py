@@ -61,7 +61,7 @@ def cover(target: Target, network: Network, eps: Fraction) -> tuple[float, dict[
 
 
 def bisect(
-    domain: Box, enclose: Callable[[Corner, Corner], arb], limit: Fraction, cuts: Sequence[Fraction] = ()
+    domain: Box, enclose: Callable[[Corner, Corner], arb], limit: Fraction, *cuts: Sequence[Fraction]
 ) -> tuple[float, dict[str, NDArray]]:
     """Cut a box until an upper bound is at most `limit` on every cell.
 
@@ -69,7 +69,7 @@ def bisect(
         domain: the box.
         enclose: returns an upper bound on a cell (lower, upper); not finite where nothing is known.
         limit: what is to be reached, a float64 number.
-        cuts: in dimension 1 the places, sorted float64 numbers, where to cut before anything is enclosed.
+        cuts: for each axis, or for none, the places, sorted float64 numbers, where to cut before anything is enclosed.
 
     Returns:
         The largest bound of a leaf, and the tree in prefix order.
@@ -85,9 +85,9 @@ def bisect(
         stack = [(domain.lower, domain.upper)]
         while stack:
             lower, upper = stack.pop()
-            inside = cuts[bisect_right(cuts, lower[0]) : bisect_left(cuts, upper[0])] if cuts else []
+            inside = [own[bisect_right(own, lower[i]) : bisect_left(own, upper[i])] for i, own in enumerate(cuts)]
             bound = None
-            if not inside:
+            if not any(inside):
                 bound = enclose(lower, upper)
                 if bound <= goal:
                     worst = max(worst, Fraction(round_up(bound)))
@@ -95,7 +95,11 @@ def bisect(
                     splits.append(0.0)
                     continue
             axis = max(range(len(lower)), key=lambda i: (upper[i] - lower[i]) / (domain.upper[i] - domain.lower[i]))
-            middle = Fraction(float(inside[len(inside) // 2] if inside else (lower[axis] + upper[axis]) / 2))
+            middle = (lower[axis] + upper[axis]) / 2
+            if any(inside):
+                axis = max(range(len(inside)), key=lambda i: len(inside[i]))
+                middle = inside[axis][len(inside[axis]) // 2]
+            middle = Fraction(float(middle))
             small = upper[axis] - lower[axis] < _MIN_WIDTH * (domain.upper[axis] - domain.lower[axis])
             if small or not lower[axis] < middle < upper[axis] or len(axes) >= _MAX_CELLS:
                 achieved = float("inf") if bound is None else round_up(bound)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from epsnet.certify.errors import DomainError
 from epsnet.core.linear_maps import Convolution, Dense
 from epsnet.core.network import Layer, Network, activation
+from epsnet.core.smooth import smooth
 from epsnet.enclosure.intervals import neurons_by_activation
-from epsnet.enclosure.smooth import smooth
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,6 @@ Algorithms, 2nd ed., SIAM 2002, section 3.1.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,26 +30,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import DomainError
-from epsnet.certify.rounding import gamma, round_down, round_up
+from epsnet.certify.rounding import round_down, round_up
 from epsnet.core.linear_maps import Convolution, Dense, LinearMap, Sparse
 from epsnet.core.network import Layer, Network, activation
-from epsnet.enclosure.smooth import TINY, down, smooth, up
+from epsnet.core.relaxation import dot_error
+from epsnet.core.smooth import TINY, down, smooth, up
 
 Array = NDArray[np.float64]
 Region = Box | tuple[ArrayLike, ArrayLike]
 """A box, or its float64 ends (lower, upper): vectors (d,), or arrays (batch, d) for many boxes at once."""
 
 _NO_UNDERFLOW = 2.0**-900  # products of at least this size, and all sums of them, are normal numbers
-
-
-@functools.cache
-def dot_error(terms: int) -> float:
-    """Return c = 2 gamma_{N+8}, rounded up: |fl(x . y) - x . y| <= c fl(|x| . |y|) for N terms without underflow.
-
-    The factor 2 pays for the rounding of |x| . |y| itself, as fl(|x| . |y|) >= (1 - gamma_N) |x| . |y|, even if it is a
-    product of three matrices; the eight spare operations pay for biases, rational weights and the product with c.
-    """
-    return round_up(2 * gamma(terms + 8))
 
 
 @dataclass(frozen=True, slots=True)

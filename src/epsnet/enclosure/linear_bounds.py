@@ -30,6 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epsnet.core.network import Layer, Network, activation
+from epsnet.core.relaxation import dot_error, kinked_lines, smooth_lines
+from epsnet.core.smooth import TINY, UNIT, down, smooth
 from epsnet.enclosure.intervals import (
     AffinePart,
     Intervals,
@@ -37,12 +39,10 @@ from epsnet.enclosure.intervals import (
     Region,
     activation_range,
     argument_range,
-    dot_error,
     input_range,
     is_single,
     neurons_by_activation,
 )
-from epsnet.enclosure.smooth import TINY, UNIT, Smooth, down, smooth, up
 
 Array = NDArray[np.float64]
 
@@ -259,47 +259,8 @@ def relaxation(layer: Layer, arguments: Range) -> Lines:
         slopes = activation(name).slopes
         with np.errstate(all="ignore"):
             if slopes is None:
-                below, above = _smooth_lines(smooth(name), lower, upper)
+                below, above = smooth_lines(smooth(name), lower, upper)
             else:
-                below, above = _kinked_lines(float(slopes[0]), float(slopes[1]), lower, upper)
+                below, above = kinked_lines(float(slopes[0]), float(slopes[1]), lower, upper)
         result[:, :, own] = np.stack((*below, *above))
     return Lines(result[0], result[1], result[2], result[3])
-
-
-Line = tuple[Array, Array]
-
-
-def _kinked_lines(left: float, right: float, lower: Array, upper: Array) -> tuple[Line, Line]:
-    """Enclose max(left z, right z), left <= right: below a line through 0, above the chord.
-
-    The lower line follows the longer side, which makes the area between the lines least among lines through 0.
-    """
-    below = np.where((lower >= 0) | ((upper > 0) & (upper > -lower)), right, left)
-    chord = (right * upper - left * lower) / (upper - lower)
-    chord = np.where(np.isfinite(chord), chord, 0.0)
-    offset = np.maximum(_product_above(left, chord, lower), _product_above(right, chord, upper))
-    decided = (lower >= 0) | (upper <= 0) | (left == right)
-    return (below, np.zeros_like(below)), (np.where(decided, below, chord), np.where(decided, 0.0, offset))
-
-
-def _product_above(slope: float, chord: Array, z: Array) -> Array:
-    """Return an upper bound of (slope - chord) z, which takes two roundings."""
-    value = (slope - chord) * z
-    return up(value + (4 * UNIT * np.abs(value) + TINY))
-
-
-def _smooth_lines(sigma: Smooth, lower: Array, upper: Array) -> tuple[Line, Line]:
-    """Enclose a smooth activation: slopes of its convex and concave envelopes at the midpoint, certified offsets.
-
-    Among all lines below a function on an interval, those through the convex envelope at the midpoint leave the least
-    area. The slope is read off a few samples; whatever it is, the offset is rigorous. Where no offset is known (the
-    argument of a sin runs through a whole turn, or an overflow) the line is constant.
-    """
-    below, above = sigma.envelope_slopes(lower, upper)
-    low, high = sigma.range(lower, upper)
-    result = []
-    for side, slope, constant in ((-1.0, below, low), (1.0, above, high)):
-        offset = side * sigma.maximum(side, slope, lower, upper)
-        usable = np.isfinite(offset)
-        result.append((np.where(usable, slope, 0.0), np.where(usable, offset, constant)))
-    return result[0], result[1]

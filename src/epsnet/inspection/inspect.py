@@ -12,18 +12,19 @@ from numpy.typing import ArrayLike
 
 from epsnet.certify.bound import Bound, Kind, Norm
 from epsnet.certify.certificate import Certificate
-from epsnet.certify.domain import Box
+from epsnet.certify.domain import Box, Real
 from epsnet.certify.errors import DomainError
 from epsnet.checker.kernel import check_certificate
 from epsnet.core.network import Layer, Network
 from epsnet.core.serial import network_bytes
 from epsnet.core.simplify import simplify
 from epsnet.core.size import Size
-from epsnet.core.solution import Solution
+from epsnet.core.solution import Solution, Statements
 from epsnet.data import Sample
 from epsnet.enclosure.gradients import evaluation_work, sampled_lipschitz
 from epsnet.enclosure.lipschitz import lipschitz_bounds, norm_products
 from epsnet.inspection.activity import SATURATED, Activity, Stability, activity, stability
+from epsnet.inspection.geometry import Geometry, geometry
 from epsnet.inspection.subject import Subject, ends, prepare, read_network
 
 MAX_SIMPLIFIED = 2_000_000
@@ -95,7 +96,8 @@ class Inspection:
         stability: what the neurons of each layer do on the whole box.
         lipschitz: Lipschitz constants in the sup norm and in the Euclidean norm.
         simplified: what the simplifier would do; None for a network of more than `MAX_SIMPLIFIED` connections.
-        certificate: the derivation of the Lipschitz bounds, with their witnesses.
+        geometry: what the network does to the box, where it was asked for.
+        certificate: the derivation of all bounds, with their witnesses.
         obstacle: why nothing but the sizes is known, and the fields from `activity` on are empty; None if all is known.
     """
 
@@ -108,7 +110,13 @@ class Inspection:
     lipschitz: tuple[Lipschitz, ...]
     simplified: Simplified | None
     certificate: Certificate
+    geometry: Geometry | None = None
     obstacle: str | None = None
+
+    @property
+    def statements(self) -> Statements:
+        """The network with all that is certified of it, for `check` and `save_statements`."""
+        return Statements(self.network, self.certificate)
 
     def check(self) -> tuple[Bound, ...]:
         """Re-derive every bound by the checker, from the network alone. CheckError if one does not follow."""
@@ -126,6 +134,7 @@ class Inspection:
             "stability": [layer.to_json() for layer in self.stability],
             "lipschitz": [constants.to_json() for constants in self.lipschitz],
             "simplified": None if self.simplified is None else self.simplified.to_json(),
+            "geometry": None if self.geometry is None else self.geometry.to_json(),
             "obstacle": self.obstacle,
         }  # fmt: skip
 
@@ -160,6 +169,8 @@ class Inspection:
             lines.append(f"  saturated: a slope below {SATURATED:.0%} of the steepest that the activation has")
         for constants in self.lipschitz:
             lines += _lipschitz_lines(constants)
+        if self.geometry is not None:
+            lines.append(str(self.geometry))
         if self.simplified is None:
             lines.append(
                 f"simplify   not tried: more than {MAX_SIMPLIFIED:,} connections. Call epsnet.simplify yourself."
@@ -263,6 +274,8 @@ def inspect(
     data: Sample | ArrayLike | None = None,
     activation: str | None = None,
     layers: Sequence[str] | None = None,
+    cells: bool = False,
+    level: Real | None = None,
     seed: int = 0,
 ) -> Inspection:
     """Say what is true of a network: sizes, activity and stability of its neurons, Lipschitz constants, reductions.
@@ -275,6 +288,9 @@ def inspect(
         data: the points on which the activations are counted, (n, d) or a sample; by default uniform on the box.
         activation: weights of PyTorch only, see `load_torch`.
         layers: weights of PyTorch only, see `load_torch`.
+        cells: list the cells of the box too, with what follows from them, see `inspection.geometry`. For networks that
+            are piecewise linear and have few inputs, or for a slice of one (`geometry.slices`).
+        level: of one output, with `cells`: the topology of its sub-, super- and level set.
         seed: of everything drawn at random.
 
     Returns:
@@ -283,6 +299,7 @@ def inspect(
     Raises:
         DomainError: there is no such file, an ONNX file holds what no network here can say, or the box or the data do
             not fit.
+        HypothesisError: the cells are asked for, and the network is not piecewise linear or has too many inputs.
         MissingExtraError: an ONNX file, and the extra "onnx" is not installed.
         CheckError: the file is not a network.
 
@@ -303,9 +320,13 @@ def inspect(
     except DomainError as error:
         return replace(counted, obstacle=str(error))
     simplified = _simplified(network, chosen.box) if network.size.connections <= MAX_SIMPLIFIED else None
+    found = geometry(network, chosen.box, level) if cells or level is not None else None
+    if found is not None:
+        certificate = Certificate.joined(certificate, found.certificate)
     return replace(
-        counted, activity=active, stability=stable, lipschitz=lipschitz, simplified=simplified, certificate=certificate
-    )
+        counted, activity=active, stability=stable, lipschitz=lipschitz, simplified=simplified, certificate=certificate,
+        geometry=found,
+    )  # fmt: skip
 
 
 def _lipschitz(subject: Subject) -> tuple[tuple[Lipschitz, ...], Certificate]:

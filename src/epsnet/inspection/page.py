@@ -11,6 +11,7 @@ from epsnet.certify.bound import Bound, Kind
 from epsnet.core.linear_maps import Convolution, Dense, LinearMap
 from epsnet.core.network import Network
 from epsnet.inspection.activity import SATURATED
+from epsnet.inspection.geometry_section import geometry_section
 from epsnet.inspection.inspect import (
     ACTIVITY_HEADER,
     MAX_SIMPLIFIED,
@@ -62,9 +63,8 @@ def inspection_page(found: Inspection, title: str) -> str:
         [
             _sizes(found),
             _weights(found.network) if math.isfinite(found.size.magnitude) else None,
-            _activity(found),
-            _lipschitz(found),
-            _simplified(found),
+            *_analysis(found),
+            None if found.geometry is None else geometry_section(found.network, found.geometry),
             _hashes(found),
         ],
         lead=[
@@ -290,6 +290,8 @@ def _scale(lipschitz: tuple[Lipschitz, ...]) -> Markup:
     labels = ("seen", "certified on the box", "certified everywhere", "product of norms")
 
     def draw(axes: Any) -> None:
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         for place, constants in enumerate(lipschitz):
             values = (constants.sampled, constants.on_box.value, constants.everywhere.value, constants.product)
             axes.plot([max(values[0], 1e-300), values[1]], [place, place], color=COLORS["gray"], linewidth=1)
@@ -297,6 +299,9 @@ def _scale(lipschitz: tuple[Lipschitz, ...]) -> Markup:
                 if value > 0:
                     axes.plot([value], [place], mark, color=color, label=label if place == 0 else None, linestyle="")
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_yticks(range(len(lipschitz)), [NORM_WORDS[constants.norm] for constants in lipschitz])
         axes.set_ylim(-0.6, len(lipschitz) - 0.4)
         axes.set_xlabel("Lipschitz constant")
@@ -330,8 +335,8 @@ def _simplified(found: Inspection) -> Section:
 
 
 def _hashes(found: Inspection) -> Section:
-    lines = "import epsnet as en\n\nfound = en.inspect(PATH)\nfound.check()  # re-derives every bound from the network"
-    witnesses = [(bound.theorem, key) for bound, key in ((n.claim, n.witness) for n in found.certificate.nodes) if key]
+    lines = "epsnet inspect PATH --out FOLDER\nepsnet check FOLDER  # re-derives every bound from the network"
+    witnesses = dict.fromkeys((node.claim.theorem, node.witness) for node in found.certificate.nodes if node.witness)
     return section(
         "Hashes, and how to check",
         definitions(

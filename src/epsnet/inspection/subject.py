@@ -15,10 +15,10 @@ from epsnet.certify.errors import DomainError
 from epsnet.core.linear_maps import Convolution
 from epsnet.core.network import Network
 from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, load_network, load_solution
-from epsnet.core.solution import Solution
-from epsnet.core.target import Target
+from epsnet.core.solution import FunctionTarget, Solution
 from epsnet.data import Sample
 from epsnet.enclosure.gradients import evaluation_work
+from epsnet.geometry.slices import coordinate_slice, plane_slice
 from epsnet.interop import load_onnx, load_torch
 
 Array = NDArray[np.float64]
@@ -69,7 +69,7 @@ def read_network(
     if isinstance(subject, Network):
         return subject, None
     if isinstance(subject, Solution):
-        return subject.network, subject.target.domain if isinstance(subject.target, Target) else None
+        return subject.network, subject.target.domain if isinstance(subject.target, FunctionTarget) else None
     if not isinstance(subject, str | Path):
         raise DomainError(f"{type(subject).__name__} is no network. Give a Network, a Solution or a path.")
     path = Path(subject)
@@ -86,6 +86,55 @@ def read_network(
     return load_network(path / NETWORK_FILE if path.is_dir() else path), None
 
 
+def sliced(
+    subject: Network | Solution | str | Path,
+    plane: str,
+    box: Box | None,
+    sample: Sample | None,
+    *,
+    activation: str | None = None,
+    layers: Sequence[str] | None = None,
+) -> tuple[Network, Box]:
+    """Return a network on a plane, and the rectangle: two inputs such as "0,3", or three rows of a sample, "0,1,2".
+
+    With inputs, the others are at the middle of the box. With rows, these are at (0, 0), (1, 0) and (0, 1), and the
+    rectangle is [-1/2, 3/2]^2.
+
+    Raises:
+        DomainError: the text is neither, or there is no such input or row, or no sample.
+    """
+    network, domain = read_network(subject, activation, layers)
+    try:
+        numbers = [int(part) for part in plane.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 2:
+        chosen = prepare(network, domain, on=box, data=sample, seed=0).box
+        return coordinate_slice(network, chosen, (numbers[0], numbers[1]))
+    if len(numbers) != 3:
+        raise DomainError(f'The slice {plane!r} is none. Give two inputs, "0,3", or three rows of the data, "0,1,2".')
+    if sample is None:
+        raise DomainError("Three rows of the data span the slice, and there are no data. Give them with --data.")
+    matrix = _matrix(sample, network)
+    if not all(0 <= row < len(matrix) for row in numbers):
+        raise DomainError(f"The data have the rows 0 to {len(matrix) - 1}. Choose three of them.")
+    return plane_slice(network, matrix[numbers]), Box(("-1/2", "-1/2"), ("3/2", "3/2"))
+
+
+def fitted(box: Box, network: Network) -> Box:
+    """Return a box for all inputs of a network: one interval stands for all. DomainError if it does not fit."""
+    if not isinstance(box, Box):
+        raise DomainError(f"The domain is of type {type(box).__name__}. Give a Box.")
+    if box.dimension == 1:
+        box = Box(list(box.lower) * network.inputs, list(box.upper) * network.inputs)
+    if box.dimension != network.inputs:
+        raise DomainError(
+            f"The box has dimension {box.dimension}, the input {network.inputs}. "
+            f"Give one interval for each input, or one for all."
+        )
+    return box
+
+
 def prepare(
     network: Network, domain: Box | None, *, on: Box | None, data: Sample | ArrayLike | None, seed: int
 ) -> Subject:
@@ -96,16 +145,7 @@ def prepare(
     """
     given = None if data is None else _matrix(data, network)
     if on is not None:
-        if not isinstance(on, Box):
-            raise DomainError(f"The domain is of type {type(on).__name__}. Give a Box.")
-        if on.dimension == 1:
-            on = Box(list(on.lower) * network.inputs, list(on.upper) * network.inputs)
-        if on.dimension != network.inputs:
-            raise DomainError(
-                f"The box has dimension {on.dimension}, the input {network.inputs}. "
-                f"Give one interval for each input, or one for all."
-            )
-        box, source = on, "as given"
+        box, source = fitted(on, network), "as given"
     elif given is not None:
         box, source = _around(given)
     elif domain is not None:

@@ -190,14 +190,16 @@ def indicator(request: Request) -> Candidate:
 
 
 def universal(request: Request) -> Candidate:
-    """Build the network of fixed size whose one long weight names the function."""
+    """Build the network of fixed size whose long weights name the function."""
     from epsnet.approximation.euaf import euaf_network
+    from epsnet.approximation.superposition import superposition_network
     from epsnet.approximation.universal import universal_network
 
-    build = euaf_network if request.activation == "euaf" else universal_network
+    sigmoidal = superposition_network if request.target.domain.dimension > 1 else universal_network
+    build = euaf_network if request.activation == "euaf" else sigmoidal
     found = build(request.target, request.sup_accuracy)
     count = found.network.size.neurons
-    summary = f"{count} neuron{'s' * (count > 1)}, one weight of {found.weight_bits:,} bits{_within(request)}"
+    summary = f"{count} neuron{'s' * (count > 1)}, {found.weight_bits:,} bits of long weights{_within(request)}"
     proved = _Found(found.network, found.error, ((found.error, found.witness),))
     return _from_sup(request, "universal", proved, summary)
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from epsnet.certify.bound import Kind
 from epsnet.certify.errors import DomainError
-from epsnet.core.realize import realize
-from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, WITNESS_FILE
-from epsnet.core.solution import Solution
-from epsnet.core.target import DataTarget, Target
+from epsnet.core.network_target import NetworkTarget
+from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, TARGET_FILE, WITNESS_FILE
+from epsnet.core.solution import FunctionTarget, Solution
+from epsnet.core.target import DataTarget
 from epsnet.report.answers import LabelledSample, answers, first_layer, mistakes, residuals
 from epsnet.report.derivation import claim, derivations, roots
 from epsnet.report.figures import (
@@ -25,6 +25,7 @@ from epsnet.report.figures import (
     draw_losses,
     draw_validation,
     sup_bound,
+    values_at,
 )
 from epsnet.report.mathml import expression, formula, latex_row
 from epsnet.report.page import (
@@ -67,8 +68,8 @@ def write_report(solution: Solution, path: str | Path, sample: LabelledSample | 
     """
     path = Path(path)
     found = answers(solution, sample)
-    if isinstance(solution.target, Target):
-        name = "; ".join(map(str, solution.target.expressions))
+    if isinstance(solution.target, FunctionTarget):
+        name = solution.target.title
         shown = [function(solution, solution.target)]
     else:
         name = solution.target.name
@@ -88,12 +89,12 @@ def write_report(solution: Solution, path: str | Path, sample: LabelledSample | 
     return path
 
 
-def maps(solution: Solution, target: Target) -> Section:
+def maps(solution: Solution, target: FunctionTarget) -> Section:
     """Show a formula of several variables, the network, and their difference."""
     bound, names = sup_bound(solution), ("target-map", "network-map", "error-map")
     titles = ("The target", "The network", "Their difference")
     rest = "" if target.domain.dimension == 2 else ", the other variables at the middle of the domain"
-    several = "" if len(target.expressions) == 1 else " The first of the outputs."
+    several = "" if solution.network.outputs == 1 else " The first of the outputs."
     captions = (
         f"F over {target.variables[0]} and {target.variables[1]}{rest}.{several}",
         "The network Φ, evaluated in float64 arithmetic.",
@@ -111,6 +112,8 @@ def _heading(solution: Solution) -> Content:
     target = solution.target
     if isinstance(target, DataTarget):
         return target.name
+    if isinstance(target, NetworkTarget):
+        return ("F: ", target.title)
     few = len(target.variables) <= 3
     left = latex_row(f"F({', '.join(target.variables)})" if few else "F")
     values = [(element("mo", ";") if number else None, expression(e)) for number, e in enumerate(target.expressions)]
@@ -119,7 +122,7 @@ def _heading(solution: Solution) -> Content:
 
 def _lead(solution: Solution) -> Content:
     target, size = solution.target, solution.size
-    if isinstance(target, Target):
+    if isinstance(target, FunctionTarget):
         about = f"on {target.domain} in the {target.norm} norm"
     elif target.tolerance is None:
         about = "Risk: the probability that the largest output is not that of the label"
@@ -155,14 +158,14 @@ def _shape(solution: Solution) -> Content:
     )
 
 
-def function(solution: Solution, target: Target) -> Section | None:
+def function(solution: Solution, target: FunctionTarget) -> Section | None:
     """Show a formula, the network, and the error inside its certified band."""
     if target.domain.dimension > 1:
         return maps(solution, target)
     bound = sup_bound(solution)
     kinks = breakpoints(solution.network, float(target.domain.lower[0]), float(target.domain.upper[0]))
     shown = kinks[:_MOST_BREAKPOINTS]
-    heights = realize(solution.network, shown)
+    heights = values_at(solution.network, shown)
     rows = [
         [str(i), repr(float(x)), ", ".join(map(repr, np.ravel(y).tolist()))]
         for i, (x, y) in enumerate(zip(shown, heights, strict=True), start=1)
@@ -292,7 +295,8 @@ def recheck(solution: Solution, folder: Path) -> Section:
         paragraph("This page shows what was proved; it proves nothing. A small checker that trusts nobody does:"),
         code(f"epsnet check {shlex.quote(str(folder))}"),
         paragraph(
-            "It reads ", element("code", SOLUTION_FILE), ", ", element("code", NETWORK_FILE), " and ",
+            "It reads ", element("code", SOLUTION_FILE), ", ", element("code", NETWORK_FILE),
+            (", ", element("code", TARGET_FILE)) if isinstance(solution.target, NetworkTarget) else None, " and ",
             element("code", WITNESS_FILE), " of that folder", " and the sample of the risk" if data else None,
             ", recomputes every hash, and re-derives the claims below from the network, the target and the witnesses. "
             "Where the folder has moved, name its new place",

@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epsnet.certify.bound import Bound
-from epsnet.certify.errors import DomainError, MissingExtraError
+from epsnet.certify.errors import DomainError, MissingExtraError, PrecisionError
 from epsnet.core.network import Network
-from epsnet.core.realize import realize
-from epsnet.core.solution import Solution
-from epsnet.core.target import DataTarget, Target
+from epsnet.core.realize import realize, realize_rounded
+from epsnet.core.solution import FunctionTarget, Solution
+from epsnet.core.target import DataTarget
 from epsnet.report.page import COLORS
 
 _POINTS = 4001
 _PIXELS = 160
+_FEW_POINTS, _FEW_PIXELS = 401, 32
+"""Where a network is evaluated by balls, because it means nothing in float64."""
 _LONGEST_FORMULA = 34  # characters; a longer one would leave the constrained layout no room for the axes
 
 
@@ -37,7 +39,7 @@ def draw(solution: Solution, path: str | Path) -> Path:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise MissingExtraError("plot", "Drawing") from None
-    maps = isinstance(solution.target, Target) and solution.target.domain.dimension > 1
+    maps = isinstance(solution.target, FunctionTarget) and solution.target.domain.dimension > 1
     figure, path = Figure(figsize=(10.5, 3.8) if maps else (7.0, 6.0), layout="constrained"), Path(path)
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:] not in formats:
@@ -45,10 +47,10 @@ def draw(solution: Solution, path: str | Path) -> Path:
             f"A figure cannot be drawn into {path}. Use one of the suffixes {', '.join(sorted(formats))}."
         )
     title = solution.result
-    if isinstance(solution.target, Target) and maps:
+    if isinstance(solution.target, FunctionTarget) and maps:
         for axes, draw_map in zip(figure.subplots(1, 3), MAPS, strict=True):
             draw_map(axes, solution, solution.target)
-    elif isinstance(solution.target, Target):
+    elif isinstance(solution.target, FunctionTarget):
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
         draw_function(above, solution, solution.target)
         draw_error(below, solution, solution.target)
@@ -86,10 +88,27 @@ def sup_bound(solution: Solution) -> Bound | None:
     return next((bound for bound in derivation if (bound.quantity, bound.norm) == ("error", "sup")), None)
 
 
-def _grid(solution: Solution, target: Target) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _grid(solution: Solution, target: FunctionTarget) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     low, high = float(target.domain.lower[0]), float(target.domain.upper[0])
     kinks = breakpoints(solution.network, low, high)
-    return np.union1d(np.linspace(low, high, _POINTS), kinks), kinks
+    points = _POINTS if in_floats(solution.network) else _FEW_POINTS
+    return np.union1d(np.linspace(low, high, points), kinks), kinks
+
+
+def in_floats(network: Network) -> bool:
+    """Tell whether a network can be evaluated in float64."""
+    try:
+        realize(network, np.zeros((1, network.inputs)))
+    except PrecisionError:
+        return False
+    return True
+
+
+def values_at(network: Network, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evaluate a network at points, (n, d) or (n,), in float64, or by balls where that means nothing."""
+    if in_floats(network):
+        return realize(network, points)
+    return realize_rounded(network, points.reshape(-1, network.inputs))
 
 
 def _columns(values: NDArray[np.float64], points: int) -> NDArray[np.float64]:
@@ -97,14 +116,14 @@ def _columns(values: NDArray[np.float64], points: int) -> NDArray[np.float64]:
     return values.reshape(points, -1).T
 
 
-def draw_function(axes: Any, solution: Solution, target: Target) -> None:
+def draw_function(axes: Any, solution: Solution, target: FunctionTarget) -> None:
     """Draw F of one variable, Phi, its breakpoints, and the certified tube around F; all outputs alike."""
     x, kinks = _grid(solution, target)
     bound = sup_bound(solution)
     name = target.variables[0]
-    text = textwrap.shorten("; ".join(map(str, target.expressions)), _LONGEST_FORMULA, placeholder=" ...")
+    text = textwrap.shorten(target.title, _LONGEST_FORMULA, placeholder=" ...")
     labels = {"F": f"F({name}) = {text}", "network": f"Φ, M = {solution.size.weights:,} weights"}
-    outputs = _columns(realize(solution.network, x), len(x))
+    outputs = _columns(values_at(solution.network, x), len(x))
     for exact, output in zip(_columns(target(x), len(x)), outputs, strict=True):
         if bound is not None:
             tube = (exact - bound.value, exact + bound.value)
@@ -113,17 +132,17 @@ def draw_function(axes: Any, solution: Solution, target: Target) -> None:
         axes.plot(x, output, color=COLORS["orange"], linewidth=1.2, label=labels.pop("network", None))
     if len(kinks):
         label = f"{len(kinks)} breakpoint{'s' * (len(kinks) > 1)}"
-        points, heights = np.repeat(kinks, solution.network.outputs), realize(solution.network, kinks).ravel()
+        points, heights = np.repeat(kinks, solution.network.outputs), values_at(solution.network, kinks).ravel()
         axes.plot(points, heights, "o", color=COLORS["orange"], markersize=3.5, label=label)
     axes.set_xlabel(name)
     _legend(axes)
 
 
-def draw_error(axes: Any, solution: Solution, target: Target) -> None:
+def draw_error(axes: Any, solution: Solution, target: FunctionTarget) -> None:
     """Draw F - Phi at sampled points inside the band that is certified for all points."""
     x, _ = _grid(solution, target)
     bound, label = sup_bound(solution), "F − Φ, sampled"
-    for difference in _columns(target(x) - realize(solution.network, x), len(x)):
+    for difference in _columns(target(x) - values_at(solution.network, x), len(x)):
         axes.plot(x, difference, color=COLORS["gray"], linewidth=1.0, label=label)
         label = None
     if bound is not None:
@@ -134,43 +153,49 @@ def draw_error(axes: Any, solution: Solution, target: Target) -> None:
     _legend(axes)
 
 
-def _slice(target: Target) -> tuple[NDArray[np.float64], tuple[float, float, float, float]]:
-    """Return points (n, n, d) over the first two variables, the others at the middle, and the ends of the picture."""
+def _slice(solution: Solution, target: FunctionTarget) -> NDArray[np.float64]:
+    """Return points (n, n, d) over the first two variables, the others at the middle of the domain."""
     low, high = (np.array([float(end) for end in ends]) for ends in (target.domain.lower, target.domain.upper))
-    points = np.tile((low + high) / 2, (_PIXELS, _PIXELS, 1))
-    points[:, :, 0], points[:, :, 1] = np.meshgrid(*np.linspace(low[:2], high[:2], _PIXELS).T)
-    return points, (low[0], high[0], low[1], high[1])
+    pixels = _PIXELS if in_floats(solution.network) else _FEW_PIXELS
+    points = np.tile((low + high) / 2, (pixels, pixels, 1))
+    points[:, :, 0], points[:, :, 1] = np.meshgrid(*np.linspace(low[:2], high[:2], pixels).T)
+    return points
 
 
-def _draw_map(axes: Any, target: Target, values: NDArray[np.float64], title: str, **style: Any) -> None:
-    extent = _slice(target)[1]
+def _draw_map(axes: Any, target: FunctionTarget, values: NDArray[np.float64], title: str, **style: Any) -> None:
+    domain = target.domain
+    extent = [float(end) for axis in (0, 1) for end in (domain.lower[axis], domain.upper[axis])]
     image = axes.imshow(values, origin="lower", extent=extent, aspect="auto", interpolation="nearest", **style)
     axes.figure.colorbar(image, ax=axes, shrink=0.85)
     axes.set(xlabel=target.variables[0], ylabel=target.variables[1])
     axes.set_title(title, fontsize=10)
 
 
-def _first_output(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values.reshape(_PIXELS, _PIXELS, -1)[:, :, 0]
+def _target_map(solution: Solution, target: FunctionTarget) -> NDArray[np.float64]:
+    points = _slice(solution, target)
+    return target(points).reshape(*points.shape[:2], -1)[:, :, 0]
 
 
-def draw_target_map(axes: Any, solution: Solution, target: Target) -> None:
+def _network_map(solution: Solution, target: FunctionTarget) -> NDArray[np.float64]:
+    points = _slice(solution, target)
+    values = values_at(solution.network, points.reshape(-1, points.shape[-1]))
+    return values.reshape(*points.shape[:2], -1)[:, :, 0]
+
+
+def draw_target_map(axes: Any, solution: Solution, target: FunctionTarget) -> None:
     """Draw F over its first two variables, the others at the middle of the domain; the first output of several."""
-    _draw_map(axes, target, _first_output(target(_slice(target)[0])), "F", cmap="viridis")
+    _draw_map(axes, target, _target_map(solution, target), "F", cmap="viridis")
 
 
-def draw_network_map(axes: Any, solution: Solution, target: Target) -> None:
+def draw_network_map(axes: Any, solution: Solution, target: FunctionTarget) -> None:
     """Draw Phi where `draw_target_map` draws F."""
-    points = _slice(target)[0]
-    values = realize(solution.network, points.reshape(-1, points.shape[-1]))
-    _draw_map(axes, target, _first_output(values), f"Φ, M = {solution.size.weights:,} weights", cmap="viridis")
+    title = f"Φ, M = {solution.size.weights:,} weights"
+    _draw_map(axes, target, _network_map(solution, target), title, cmap="viridis")
 
 
-def draw_error_map(axes: Any, solution: Solution, target: Target) -> None:
+def draw_error_map(axes: Any, solution: Solution, target: FunctionTarget) -> None:
     """Draw F - Phi where `draw_target_map` draws F, in colors that end at the certified bound."""
-    points = _slice(target)[0]
-    values = realize(solution.network, points.reshape(-1, points.shape[-1]))
-    difference = _first_output(target(points)) - _first_output(values)
+    difference = _target_map(solution, target) - _network_map(solution, target)
     bound = sup_bound(solution)
     top = float(np.abs(difference).max()) if bound is None else bound.value
     title = "F − Φ, sampled" if bound is None else f"|F − Φ| ≤ {bound.decimal()}  {bound.kind.value}"

@@ -194,6 +194,24 @@ def columns(*content: Content) -> Markup:
     return element("div", content, class_="columns")
 
 
+def turntable(frames: Sequence[NDArray[np.uint8]], description: str) -> Markup:
+    """Return pictures of a body from all sides, of which the one under the pointer shows: moving across turns it.
+
+    It needs no script. Each picture lies behind its own strip of the box, which a finger or the tab key chooses too.
+
+    Args:
+        frames: the views in order, pixels as for `png`, of one size.
+        description: what a reader who cannot see them is told.
+    """
+    height, width = frames[0].shape[:2]
+    views = [
+        (element("span", class_="strip", tabindex=0, style=f"--place: {number}"), png(frame, description))
+        for number, frame in enumerate(frames)
+    ]
+    return element("div", views, class_="turntable", style=f"--views: {len(frames)}; --width: {width}px; --ratio: "
+                   f"{width} / {height}")  # fmt: skip
+
+
 def png(pixels: NDArray[np.uint8], description: str, *, scale: int = 1) -> Markup:
     """Return pixels, (h, w) gray or (h, w, 3) colored, as an image whose pixels stay sharp, `scale` times enlarged."""
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or pixels.size == 0:

@@ -20,6 +20,10 @@ NAMES = (
     "universal-approximation",
     "universal-architectures",
     "compositional",
+    "linear-regions",
+    "space-folding",
+    "betti-numbers",
+    "quantization-distance",
 )
 """The names of all studies, in the order of `epsnet study list`."""
 

@@ -19,9 +19,18 @@ comparing volumes in any n of the coefficients (m of them with k >= 1), V_n the 
 $$ H(\varepsilon) \ge \sum_k \log_2 (2 |a_k|) - \log_2 V_n - n \log_2 \varepsilon - m/2. $$
 
 **What is measured.** Every network is constructed, and its error is VERIFIED by rule `universal`; its digits are
-counted. The entropy is ESTIMATED: the a_k come from float64. Beside them: the EUAF network of 18 neurons, whose long
-weight memorizes values; the file of the ReLU network that `learn` finds; and, where the index of Calkin and Wilf is too
-long to be written, the digits it would have, ESTIMATED on a sample.
+counted. The entropy is ESTIMATED: the a_k come from float64. Beside them: the EUAF network of 18 neurons, whose two
+long weights memorize values; the file of the ReLU network that `learn` finds; and, where the index of Calkin and Wilf
+is too long to be written, the digits it would have, ESTIMATED on a sample.
+
+**Two variables.** The EUAF network of 39 neurons has four long weights; the network of 44 neurons with the sigmoidal
+activation that makes steps, in the widths of Maiorov and Pinkus, has 15, and one level of its cells ends near 1/26 of
+the oscillation of F (`approximation.superposition`). What they store of F is what it takes to store any g on [0, 1]^2
+with |g(x) - g(y)| <= L max_i |x_i - y_i|, so they are compared with the entropy of all of them: in each of the m^2
+squares of side 1/m let g be a pyramid of height L/(2m), up or down. Two of these 2^(m^2) functions are at least L/m
+apart, and
+
+$$ H(\varepsilon) \ge m^2 \quad\text{for every}\quad m < L/(2\varepsilon). $$
 
 Sources: V. Maiorov, A. Pinkus, Lower bounds for approximation by MLP neural networks, Neurocomputing 25 (1999) 81-91;
 N. J. Guliyev, V. E. Ismailov, Neural Computation 28 (2016) 1289-1304; Z. Shen, H. Yang, S. Zhang, JMLR 23 (2022), paper
@@ -31,6 +40,7 @@ N. J. Guliyev, V. E. Ismailov, Neural Computation 28 (2016) 1289-1304; Z. Shen, 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +50,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epsnet.approximation.euaf import euaf_network
+from epsnet.approximation.superposition import superposition_network
 from epsnet.approximation.universal import bits_of_weights, calkin_wilf_bits, chebyshev_coefficients, universal_network
 from epsnet.certify.bound import Kind
 from epsnet.certify.errors import CertificateError
@@ -50,23 +61,32 @@ from epsnet.studies.figures import GRAY, STYLES, finish, new_figure
 from epsnet.studies.study import Analysis, Comparison, Study, Verdict, judge
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FACTOR, ADDEND = 4, 64
 FUNCTIONS = (("exp(x)", "0,1"), ("sin(x)", "0,3"), ("1/x", "1,2"), ("exp(-x^2)", "-3,3"), ("1/(1 + 25*x^2)", "-1,1"))
 """Entire, analytic near a pole, even with a peak."""
 
-SCHEMES = ("codec", "calkin-wilf", "euaf", "relu")
-_DOMAINS = dict(FUNCTIONS)
+PLANE = (("x*y", "0,1;0,1"), ("(x^2 + y^2)/2", "0,1;0,1"))
+"""Functions of two variables, for both of which L = 2."""
+STEEPNESS = 2.0
+
+SCHEMES = ("codec", "calkin-wilf", "euaf", "steps", "relu")
+_DOMAINS = dict(FUNCTIONS + PLANE)
 
 
 _PLAN = (
     ("codec", ("1e-1", "1e-2", "1e-3", "1e-4", "1e-5", "1e-6"), FUNCTIONS, 1.2),
     ("calkin-wilf", ("1e-1", "3e-2", "1e-2", "3e-3", "1e-3", "3e-4", "1e-4"), FUNCTIONS[:3], 1.2),
-    ("euaf", ("3e-1", "2e-1", "1e-1"), FUNCTIONS[:1], 1.2),
-    ("relu", ("1e-1", "1e-2", "1e-3"), FUNCTIONS[:1], 1.2),
+    ("euaf", ("3e-1", "2e-1", "1e-1", "5e-2"), FUNCTIONS[:1], 0.6),
+    ("relu", ("1e-1", "1e-2", "1e-3"), FUNCTIONS[:1], 0.6),
+    ("euaf", ("3e-1", "2e-1"), PLANE, 1.2),
+    ("steps", ("3e-1", "2e-1", "1e-1"), PLANE, 1.2),
     ("relu", ("1e-4", "1e-5", "1e-6"), FUNCTIONS[:1], 12.0),
-    ("euaf", ("5e-2",), FUNCTIONS[:1], 60.0),
+    ("euaf", ("2e-2",), FUNCTIONS[:1], 12.0),
+    ("euaf", ("1e-1",), PLANE, 40.0),
+    ("steps", ("5e-2", "3e-2"), PLANE, 40.0),
 )
 """Scheme, accuracies, functions and the seconds of a case; what comes last takes a larger budget."""
 
@@ -91,7 +111,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         error = solution.error
         return {"bits": solution.bits, "weight_bits": None, "error": error.value, "kind": error.kind.value}
     try:
-        found = euaf_network(target, eps) if scheme == "euaf" else universal_network(target, eps, scheme)
+        found = _BUILDERS[scheme](target, eps) if scheme in _BUILDERS else universal_network(target, eps, scheme)
     except CertificateError:
         if scheme != "calkin-wilf":
             raise
@@ -103,8 +123,17 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_BUILDERS = {"euaf": euaf_network, "steps": superposition_network}
+
+
 def _target(formula: str) -> Target:
     return Target(formula, read_domain(_DOMAINS[formula])[0])
+
+
+@functools.cache
+def _series(formula: str) -> list[float]:
+    """Return the Chebyshev coefficients of a function of one variable."""
+    return chebyshev_coefficients(_target(formula)).tolist()
 
 
 def entropy(coefficients: Sequence[float], eps: float) -> float:
@@ -119,11 +148,16 @@ def entropy(coefficients: Sequence[float], eps: float) -> float:
     return best
 
 
+def entropy_in_the_plane(eps: float) -> float:
+    """Return the lower bound of H(eps) of the module for functions of two variables with L = `STEEPNESS`."""
+    return float(max(math.ceil(STEEPNESS / (2 * eps)) - 1, 0) ** 2)
+
+
 def analyze(finished: Sequence[Finished]) -> Analysis:
     """Compare the digits of the weights with the entropy from both sides, for the codec and every function."""
     comparisons, details = [], {}
     for formula, _ in FUNCTIONS:
-        series = chebyshev_coefficients(_target(formula)).tolist()
+        series = _series(formula)
         own = [case for case in finished if case.inputs["formula"] == formula]
         rows = [{**c.inputs, **c.result, "entropy": entropy(series, float(c.inputs["eps"]))} for c in own]
         details[formula] = rows
@@ -136,6 +170,10 @@ def analyze(finished: Sequence[Finished]) -> Analysis:
                 worst = Estimate(max(ratios), max(ratios), max(ratios))
                 answer = judge(worst, 1.0, 0.0, "<=")
                 comparisons.append(Comparison(formula, quantity, worst, "<=", 1.0, 0.0, Kind.ESTIMATED.value, answer))
+    for formula, _ in PLANE:
+        own = [case for case in finished if case.inputs["formula"] == formula]
+        rows = [{**c.inputs, **c.result, "entropy": entropy_in_the_plane(float(c.inputs["eps"]))} for c in own]
+        details[formula] = rows
     return Analysis(tuple(comparisons), _verdict(comparisons), tuple(_remarks(details)), details)
 
 
@@ -173,9 +211,9 @@ _LABELS = {
 
 
 def draw(finished: Sequence[Finished], analysis: Analysis) -> Figure:
-    """Draw bits against eps for every scheme and the first function, and for the codec and every function."""
-    figure = new_figure((9.6, 4.6))
-    left, right = figure.subplots(1, 2)
+    """Draw bits against eps: every scheme and the first function; the codec and every function; two variables."""
+    figure = new_figure((13.2, 4.6))
+    left, right, plane = figure.subplots(1, 3)
     formula = FUNCTIONS[0][0]
     rows = analysis.details.get(formula, [])
     for (scheme, label), style in zip(_LABELS.items(), STYLES, strict=False):
@@ -195,7 +233,7 @@ def draw(finished: Sequence[Finished], analysis: Analysis) -> Figure:
     eps = np.logspace(-6, -0.5, 60)
     for number, (name, _) in enumerate(FUNCTIONS):
         style = STYLES[number]
-        series = chebyshev_coefficients(_target(name)).tolist()
+        series = _series(name)
         bound = [entropy(series, value) for value in eps.tolist()]
         if name == formula:
             left.loglog(eps, bound, color=GRAY, linewidth=1.5, label="entropy H (lower bound)")
@@ -207,10 +245,29 @@ def draw(finished: Sequence[Finished], analysis: Analysis) -> Figure:
     left.set_title(f"{formula}: filled VERIFIED, open not constructed", fontsize=10)
     right.set(xlabel=r"accuracy $\varepsilon$", ylim=(3, None))
     right.set_title("one neuron in codec order, and H (lines)", fontsize=10)
-    for axes in (left, right):
+    _draw_plane(plane, analysis)
+    for axes in (left, right, plane):
         axes.invert_xaxis()
         axes.legend(frameon=False, fontsize=8)
     return finish(figure, analysis.verdict.answer)
+
+
+def _draw_plane(axes: Axes, analysis: Analysis) -> None:
+    """Draw bits against eps for the functions of two variables."""
+    for number, (name, _) in enumerate(PLANE):
+        for scheme, line, label in (("euaf", "-", "39 EUAF neurons"), ("steps", "--", "44 neurons of steps")):
+            style = STYLES[number]
+            own = [row for row in analysis.details.get(name, []) if row["scheme"] == scheme]
+            axes.loglog(
+                [float(row["eps"]) for row in own], [row["bits"] for row in own], style.marker + line,
+                color=style.color, linewidth=1, label=f"{name.replace('*', ' ')}: {label}",
+            )  # fmt: skip
+    eps = np.logspace(-1.6, -0.5, 60)
+    axes.loglog(eps, [entropy_in_the_plane(value) for value in eps.tolist()], color=GRAY, linewidth=1.5,
+                label="entropy H of all as steep")  # fmt: skip
+    axes.set(xlabel=r"accuracy $\varepsilon$", ylim=(3, None))
+    axes.set_title("two variables, VERIFIED", fontsize=10)
+    axes.xaxis.set_minor_formatter("")
 
 
 STUDY = Study(

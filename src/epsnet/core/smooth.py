@@ -115,6 +115,20 @@ class Smooth:
             low, high = np.where(tail, down(line - _TAIL), low), np.where(tail, up(line + _TAIL), high)
         return (low, high) if derivative else (np.maximum(low, self.floor), np.minimum(high, self.ceiling))
 
+    def slopes(self, lower: Array, upper: Array) -> tuple[Array, Array]:
+        """Return (low, high) with low <= sigma'(z) <= high for all z in [lower, upper].
+
+        The derivative is monotone between the inflection points. Those are known to 3 UNIT relative, and the derivative
+        is stationary there: its value at the float64 number is off by less than 2^-90, which one step of `up` covers.
+        """
+        if self.asymptotes is None:
+            ends = [self.values(z, derivative=True) for z in (lower, upper)]
+            low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
+            return np.where(_passes(lower, upper, 0.5), -1.0, low), np.where(_passes(lower, upper, 0.0), 1.0, high)
+        points = [lower, upper, *(np.clip(cut, lower, upper) for cut in self.inflections)]
+        found = [self.values(z, derivative=True) for z in points]
+        return down(np.minimum.reduce([low for low, _ in found])), up(np.maximum.reduce([high for _, high in found]))
+
     def range(self, lower: Array, upper: Array) -> tuple[Array, Array]:
         """Return (low, high) with low <= sigma(z) <= high for all z in [lower, upper]."""
         (low_l, high_l), (low_u, high_u) = self.values(lower), self.values(upper)
@@ -122,11 +136,10 @@ class Smooth:
         if self.valley is not None:
             low = np.where((lower <= self.valley[1]) & (upper >= self.valley[0]), self.floor, low)
         if self.asymptotes is None:
-            for peak, limit in ((0.25, 1.0), (0.75, -1.0)):
-                # counted with a margin far above the rounding of z / 2 pi for |z| <= _FAR
-                crossed = np.floor(upper / _TURN - peak + 1e-9) >= np.ceil(lower / _TURN - peak - 1e-9)
-                crossed |= np.maximum(np.abs(lower), np.abs(upper)) > _FAR
-                low, high = (low, np.where(crossed, 1.0, high)) if limit > 0 else (np.where(crossed, -1.0, low), high)
+            low, high = (
+                np.where(_passes(lower, upper, 0.75), -1.0, low),
+                np.where(_passes(lower, upper, 0.25), 1.0, high),
+            )
         return low, high
 
     def pieces(self, lower: Array, upper: Array) -> tuple[list[tuple[Array, Array, Array | bool]], Array | float]:
@@ -206,6 +219,13 @@ class Smooth:
             tangent = up(height(inner) + up(gain + (4 * UNIT * np.abs(gain) + TINY)))
             result = np.where(concave, np.maximum(result, tangent), result)
         return up(result + shift)
+
+
+def _passes(lower: Array, upper: Array, peak: float) -> NDArray[np.bool_]:
+    """Tell whether an interval may contain (k + peak) turns, an integer k; always if it reaches too far out."""
+    # counted with a margin far above the rounding of z / 2 pi for |z| <= _FAR
+    passes = np.floor(upper / _TURN - peak + 1e-9) >= np.ceil(lower / _TURN - peak - 1e-9)
+    return passes | (np.maximum(np.abs(lower), np.abs(upper)) > _FAR)
 
 
 def _reduced(z: Array) -> Array:
