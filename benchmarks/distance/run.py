@@ -20,7 +20,7 @@ import numpy as np
 
 from epsnet.certify.domain import Box
 from epsnet.checker.kernel import check
-from epsnet.core.differential import Differential, aligned, chain, zero_partner
+from epsnet.core.differential import Differential, aligned, beside_zero, chain
 from epsnet.core.linear_maps import Dense
 from epsnet.core.network import Network
 from epsnet.core.realize import realize
@@ -102,7 +102,7 @@ def mnist(networks, data):
             lower, upper = np.maximum(digit - 0.02, 0.0), np.minimum(digit + 0.02, 1.0)
             start = time.process_time()
             pair = Differential(stages, other, lower, upper)
-            single, second = (Differential(s, zero_partner(s), lower, upper) for s in (stages, other))
+            single, second = (Differential(*beside_zero(s), lower, upper) for s in (stages, other))
             identity, box = np.eye(10), (lower[None], upper[None])
 
             def bound(engine, functional, box=box):

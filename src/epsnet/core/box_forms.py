@@ -18,7 +18,7 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
-from epsnet.certify.errors import HypothesisError, PrecisionError
+from epsnet.certify.errors import HypothesisError
 from epsnet.core.enclose import Cell, jet_range
 from epsnet.core.evaluate import Jet, evaluate_jet
 from epsnet.core.expression import Expression
@@ -27,31 +27,40 @@ from epsnet.core.linear_maps import Number
 from epsnet.core.network import Network
 from epsnet.core.realize import forward
 from epsnet.core.universal_activation import UNIVERSAL
+from epsnet.core.work import Work
 
 Model = tuple[fmpq, fmpq, fmpq]
 """(m, b, r)."""
 
 _MAX_BITS = 20_000
+_BASE = 8
+"""What one sum of forms costs at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxForm:
-    """v + g . x + sum_i e_i xi_i, |xi_i| <= 1; `unknown` holds the e_i by the number of the unknown."""
+    """v + g . x + sum_i e_i xi_i, |xi_i| <= 1; `unknown` holds the e_i by the number of the unknown.
+
+    Every sum is paid for from `work`.
+    """
 
     value: fmpq
     slopes: tuple[fmpq, ...]
+    work: Work
     unknown: Mapping[int, fmpq] = field(default_factory=dict)
 
     def __add__(self, other: BoxForm) -> BoxForm:
+        self.work.pay(_BASE)
+        self.work.spend((self.value, *self.slopes, *self.unknown.values()))
         unknown = dict(self.unknown)
         for key, part in other.unknown.items():
             unknown[key] = unknown.get(key, fmpq(0)) + part
         slopes = tuple(a + b for a, b in zip(self.slopes, other.slopes, strict=True))
-        return BoxForm(self.value + other.value, slopes, unknown)
+        return BoxForm(self.value + other.value, slopes, self.work, unknown)
 
     def __rmul__(self, factor: fmpq) -> BoxForm:
         unknown = {key: factor * part for key, part in self.unknown.items()}
-        return BoxForm(factor * self.value, tuple(factor * slope for slope in self.slopes), unknown)
+        return BoxForm(factor * self.value, tuple(factor * slope for slope in self.slopes), self.work, unknown)
 
     @property
     def remainder(self) -> fmpq:
@@ -94,42 +103,59 @@ MODELS: dict[str, Callable[[fmpq, fmpq], Model]] = {"identity": _identity_model,
 """For each activation its model on [low, high]."""
 
 
-def box_form(network: Network, lower: Sequence[Fraction], upper: Sequence[Fraction]) -> BoxForm:
+def box_form(
+    network: Network, lower: Sequence[Fraction], upper: Sequence[Fraction], work: Work | None = None
+) -> BoxForm:
     """Write the only output of a network as a form on a box.
+
+    Args:
+        network: of one output.
+        lower: the lower ends of the box.
+        upper: the upper ends of the box.
+        work: what the evaluation is paid from; None for a budget of its own.
 
     Raises:
         HypothesisError: the network has more than one output or other inputs than the box, or an activation has no
             model.
-        PrecisionError: a signal is too long a rational.
+        PrecisionError: a signal is too long a rational, or the budget is spent.
     """
     if network.inputs != len(lower) or network.outputs != 1:
         raise HypothesisError("The network has not the inputs and the one output of the formula. Use such a network.")
     ends = [_rational(end) for end in lower], [_rational(end) for end in upper]
     flat = (fmpq(0),) * network.inputs
-    count = 0
+    count, budget = 0, work or box_work()
 
     def activate(function: Function, form: BoxForm) -> BoxForm:
         nonlocal count
         count += 1
-        if max(number.height_bits() for number in (form.value, *form.slopes, *form.unknown.values())) > _MAX_BITS:
-            raise PrecisionError("A signal of the network is too long a rational. Use shorter weights.")
+        budget.spend((form.value, *form.slopes, *form.unknown.values()))
         known = function.name == "identity" or UNIVERSAL.get(function.name) is function
         if not known or function.name not in MODELS:
             raise HypothesisError(f"{function.name} has no model on a box. Use the identity or {', '.join(MODELS)}.")
         slope, intercept, radius = MODELS[function.name](*form.range(*ends))
-        return slope * form + BoxForm(intercept, flat, {count: radius} if radius else {})
+        return slope * form + BoxForm(intercept, flat, budget, {count: radius} if radius else {})
 
     def number(value: Number) -> fmpq:
         return _rational(Fraction(value))
 
-    inputs = [BoxForm(fmpq(0), (*flat[:i], fmpq(1), *flat[i + 1 :])) for i in range(network.inputs)]
+    inputs = [BoxForm(fmpq(0), (*flat[:i], fmpq(1), *flat[i + 1 :]), budget) for i in range(network.inputs)]
     return forward(
-        network, inputs, constant=lambda bias: BoxForm(number(bias), flat), multiplier=number, activate=activate
+        network, inputs, constant=lambda bias: BoxForm(number(bias), flat, budget), multiplier=number, activate=activate
     )[-1][0]
 
 
+def box_work() -> Work:
+    """Return a budget for the forms of some boxes."""
+    return Work(_MAX_BITS)
+
+
 def box_difference(
-    expression: Expression, names: Sequence[str], network: Network, lower: Sequence[Fraction], upper: Sequence[Fraction]
+    expression: Expression,
+    names: Sequence[str],
+    network: Network,
+    lower: Sequence[Fraction],
+    upper: Sequence[Fraction],
+    work: Work | None = None,
 ) -> tuple[arb, arb]:
     """Enclose f - R(Phi) on a box.
 
@@ -139,11 +165,12 @@ def box_difference(
         network: Phi, as for `box_form`.
         lower: the lower ends of the box.
         upper: the upper ends of the box.
+        work: as for `box_form`.
 
     Returns:
         Balls of radius 0, (low, high): low <= f(x) - R(Phi)(x) <= high on the box; infinite where f is unknown.
     """
-    form, cell = box_form(network, lower, upper), Cell.of(lower, upper)
+    form, cell = box_form(network, lower, upper, work), Cell.of(lower, upper)
     middle = sum((g * _rational((a + b) / 2) for g, a, b in zip(form.slopes, lower, upper, strict=True)), form.value)
     slopes = tuple(arb(slope) for slope in form.slopes)
     flat = ((arb(0),) * len(names),) * len(names)

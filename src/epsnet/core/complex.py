@@ -190,12 +190,18 @@ class VertexList:
         dimension = self.zeros.shape[1]
         moved = [q for q in range(dimension) if q != kept]
         allowed = np.ones(len(self.zeros), dtype=bool) if kept is None else self.zeros[:, kept] >= 2 * dimension
-        for sides in itertools.product((0, 1), repeat=len(moved)):
-            vertices = np.flatnonzero(self.rising[:, moved, list(sides)].all(axis=1) & allowed)
-            signs = self.signs[vertices]
-            for q, side in zip(moved, sides, strict=True):
-                signs[np.arange(len(signs)), self.zeros[vertices, q]] = 1 - 2 * side
-            yield signs, self.zeros[vertices, kept or 0]
+        # Zero after zero, so that only the sides are gone through to which a vertex has edges that go up.
+        waiting: list[tuple[Integers, tuple[int, ...]]] = [(np.flatnonzero(allowed), ())]
+        while waiting:
+            vertices, sides = waiting.pop()
+            if len(vertices) and len(sides) < len(moved):
+                rising = self.rising[vertices, moved[len(sides)]]
+                waiting += [(vertices[rising[:, side]], (*sides, side)) for side in (1, 0)]
+            elif len(vertices):
+                signs = self.signs[vertices]
+                for q, side in zip(moved, sides, strict=True):
+                    signs[np.arange(len(signs)), self.zeros[vertices, q]] = 1 - 2 * side
+                yield signs, self.zeros[vertices, kept or 0]
 
 
 def _gradients(network: Network, box: Box, regions: Signs) -> list[tuple[fmpz, ...]]:

@@ -30,25 +30,39 @@ from epsnet.core.linear_maps import Number
 from epsnet.core.network import Network
 from epsnet.core.realize import forward
 from epsnet.core.universal_activation import UNIVERSAL, slot
+from epsnet.core.work import Work
 
-_MAX_BITS = 10_000_000
+_MAX_BITS = 1_000_000
+_BASE = 16
+"""What one sum of forms costs at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExactForm:
-    """p(x) + sum_i e_i xi_i, |xi_i| <= 1; `unknown` holds the e_i by the number of the unknown."""
+    """p(x) + sum_i e_i xi_i, |xi_i| <= 1; `unknown` holds the e_i by the number of the unknown.
+
+    Every sum is paid for from `work`.
+    """
 
     polynomial: fmpq_poly
+    work: Work
     unknown: Mapping[int, fmpq] = field(default_factory=dict)
 
+    def pay(self) -> None:
+        """Pay for one operation with each number. PrecisionError if that is too much."""
+        self.work.pay(_BASE)
+        self.work.spend((*self.polynomial.coeffs(), *self.unknown.values()))
+
     def __add__(self, other: ExactForm) -> ExactForm:
+        self.pay()
         unknown = dict(self.unknown)
         for key, value in other.unknown.items():
             unknown[key] = unknown.get(key, fmpq(0)) + value
-        return ExactForm(self.polynomial + other.polynomial, unknown)
+        return ExactForm(self.polynomial + other.polynomial, self.work, unknown)
 
     def __rmul__(self, factor: fmpq) -> ExactForm:
-        return ExactForm(self.polynomial * factor, {key: factor * value for key, value in self.unknown.items()})
+        unknown = {key: factor * value for key, value in self.unknown.items()}
+        return ExactForm(self.polynomial * factor, self.work, unknown)
 
     @property
     def remainder(self) -> Fraction:
@@ -63,24 +77,29 @@ class ExactForm:
         return min(ends) - self.remainder, max(ends) + self.remainder
 
 
-def network_form(network: Network, lower: Fraction, upper: Fraction) -> ExactForm:
-    """Write the only output of a network of one variable as a form on [lower, upper].
+def form_work() -> Work:
+    """Return a budget for the forms of some intervals."""
+    return Work(_MAX_BITS)
+
+
+def network_form(network: Network, lower: Fraction, upper: Fraction, work: Work | None = None) -> ExactForm:
+    """Write the only output of a network with one input as a form on [lower, upper].
+
+    The evaluation is paid from `work`, or from a budget of its own.
 
     Raises:
         HypothesisError: the network is not of one variable and one output, an activation is neither universal nor the
             identity, or sigma_E reads something that leaves a slot or is not known exactly.
-        PrecisionError: a weight stands for a polynomial that is too long.
+        PrecisionError: a weight stands for a polynomial that is too long, or the budget is spent.
     """
     if network.inputs != 1 or network.outputs != 1:
         raise HypothesisError("Exact forms are for networks with one input and one output. Use such a network.")
-    count = 0
+    count, budget = 0, work or form_work()
 
     def activate(function: Function, form: ExactForm) -> ExactForm:
         nonlocal count
         count += 1
-        numbers = [form.polynomial.denom(), *form.polynomial.numer()]
-        if max(int(number).bit_length() for number in numbers) > _MAX_BITS:
-            raise PrecisionError("A signal of the network is too long a rational. Use shorter weights.")
+        form.pay()
         if function.name == "identity":
             return form
         if UNIVERSAL.get(function.name) is not function:
@@ -94,14 +113,14 @@ def network_form(network: Network, lower: Fraction, upper: Fraction) -> ExactFor
         return _rational(Fraction(value))
 
     return forward(
-        network, [ExactForm(fmpq_poly([0, 1]))],
-        constant=lambda bias: ExactForm(fmpq_poly([number(bias)])), multiplier=number, activate=activate,
+        network, [ExactForm(fmpq_poly([0, 1]), budget)],
+        constant=lambda bias: ExactForm(fmpq_poly([number(bias)]), budget), multiplier=number, activate=activate,
     )[-1][0]  # fmt: skip
 
 
 def _euaf(form: ExactForm, low: Fraction, high: Fraction, name: int) -> ExactForm:
     slope, intercept, radius = euaf_model(_rational(low), _rational(high))
-    return slope * form + ExactForm(fmpq_poly([intercept]), {name: radius} if radius else {})
+    return slope * form + ExactForm(fmpq_poly([intercept]), form.work, {name: radius} if radius else {})
 
 
 def _sigma(enumeration: str, form: ExactForm, low: Fraction, high: Fraction) -> ExactForm:
@@ -113,11 +132,27 @@ def _sigma(enumeration: str, form: ExactForm, low: Fraction, high: Fraction) -> 
     if enumeration == "steps":
         raise HypothesisError("Steps have no exact form. Use the rule for networks of steps.")
     own = slot(enumeration, index)
-    return ExactForm(own.activated(own.polynomial)(form.polynomial - 2 * index))
+    return ExactForm(_composed(own.activated(own.polynomial), form.polynomial - 2 * index, form.work), form.work)
+
+
+def _composed(outer: fmpq_poly, inner: fmpq_poly, work: Work) -> fmpq_poly:
+    """Return outer(inner) for an affine inner. PrecisionError if that is too long, known before it is computed."""
+    degree = max(outer.degree(), 1)
+    bits = degree * sum(int(c.height_bits()) for c in inner.coeffs())
+    bits += max((int(c.height_bits()) for c in outer.coeffs()), default=0)
+    if bits > work.longest:
+        raise PrecisionError("A signal of the network is too long a rational. Use shorter weights.")
+    work.pay(degree * (degree + bits // 16))
+    return outer(inner)
 
 
 def form_difference(
-    expression: Expression, names: Sequence[str], network: Network, lower: Sequence[Fraction], upper: Sequence[Fraction]
+    expression: Expression,
+    names: Sequence[str],
+    network: Network,
+    lower: Sequence[Fraction],
+    upper: Sequence[Fraction],
+    work: Work | None = None,
 ) -> tuple[arb, arb]:
     """Enclose f - R(Phi) on an interval.
 
@@ -127,15 +162,16 @@ def form_difference(
         network: Phi, as for `network_form`.
         lower: the left end.
         upper: the right end; each as the only item, as for a box.
+        work: as for `network_form`.
 
     Returns:
         Balls of radius 0, (low, high): low <= f(x) - R(Phi)(x) <= high on the interval; infinite where f is unknown.
     """
     (name,), (start,), (end,) = names, lower, upper
-    form = network_form(network, start, end)
+    form = network_form(network, start, end, work)
     center, radius = (start + end) / 2, ball((end - start) / 2)
     # In powers of x - center, so that balls stay narrow.
-    shifted = form.polynomial(fmpq_poly([_rational(center), 1]))
+    shifted = _composed(form.polynomial, fmpq_poly([_rational(center), 1]), form.work)
     steps = radius * arb(0, 1)
     at_center = _difference(expression, name, ball(center), shifted, arb(0))
     on_box = _difference(expression, name, ball(start).union(ball(end)), shifted, steps)

@@ -22,10 +22,12 @@ from epsnet.core.linear_maps import Number
 from epsnet.core.network import Network
 from epsnet.core.target import Target
 from epsnet.core.universal_activation import UNIVERSAL, steps
+from epsnet.core.work import Work
 
 Interval = tuple[fmpq, fmpq]
 
 _MOST_FOUND = 4096
+_MAX_BITS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class _Neuron:
     bias: fmpq
     terms: list[tuple[int, int, fmpq]]
     steps: bool
+    work: Work
     found: dict[Hashable, _Signal] = field(default_factory=dict)
     distinct: dict[Interval, _Signal] = field(default_factory=dict)
     names: Iterator[int] = field(default_factory=itertools.count)
@@ -51,12 +54,13 @@ class _Neuron:
     def __call__(self, signals: Sequence[Sequence[_Signal]]) -> _Signal:
         if not self.steps:
             return _Signal(next(self.names), *self._argument(signals))
+        self.work.pay(4 + len(self.terms))
         key = tuple([signals[source][column].name for source, column, _ in self.terms])
         if key not in self.found:
             if len(self.found) >= _MOST_FOUND:
                 self.found.clear()
                 self.distinct.clear()
-            values = _activated(*self._argument(signals))
+            values = _activated(*self._argument(signals), self.work)
             if values not in self.distinct:
                 self.distinct[values] = _Signal(next(self.names), *values)
             self.found[key] = self.distinct[values]
@@ -66,6 +70,7 @@ class _Neuron:
         low = high = self.bias
         for source, column, weight in self.terms:
             signal = signals[source][column]
+            self.work.spend((low, high))
             ends = (signal.low, signal.high) if weight > 0 else (signal.high, signal.low)
             low += weight * ends[0]
             high += weight * ends[1]
@@ -83,6 +88,7 @@ class StepRanges:
     """
 
     def __init__(self, network: Network) -> None:
+        work = Work(_MAX_BITS)
         functions = [layer.functions() for layer in network.layers]
         known = all(f.name == "identity" or f is UNIVERSAL["sigma-steps"] for each in functions for f in each)
         if network.outputs != 1 or not known:
@@ -95,6 +101,7 @@ class StepRanges:
                     _rational(bias),
                     [(source, column, _rational(weight)) for source, row in rows for column, weight in row[neuron]],
                     own[neuron].name != "identity",
+                    work,
                 )
                 for neuron, bias in enumerate(layer.bias_values())
             ])  # fmt: skip
@@ -104,7 +111,7 @@ class StepRanges:
 
         Raises:
             HypothesisError: the argument of an activation leaves its slot.
-            PrecisionError: a weight stands for too many, too narrow or too high steps.
+            PrecisionError: a weight stands for too many, too narrow or high steps, or all boxes so far took too long.
         """
         ends = zip(lower, upper, strict=True)
         signals = [
@@ -115,12 +122,14 @@ class StepRanges:
         return signals[-1][0].low, signals[-1][0].high
 
 
-def _activated(low: fmpq, high: fmpq) -> Interval:
+def _activated(low: fmpq, high: fmpq, work: Work) -> Interval:
     index = int((low / 2).floor())
     if index < 1 or high > 2 * index + 1:
         raise HypothesisError("The argument of a universal sigmoidal activation leaves its slot. Use another weight.")
     own = steps(index)
-    least, most = own.range(low - 2 * index, high - 2 * index)
+    start, end = low - 2 * index, high - 2 * index
+    work.pay(100 + index.bit_length() // 16 + int((len(own.levels) * (end - start)).ceil()))
+    least, most = own.range(start, end)
     return own.activated(least), own.activated(most)
 
 

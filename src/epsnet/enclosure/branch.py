@@ -26,11 +26,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from epsnet.core.differential import Differential, Sides, Stage
+from epsnet.core.differential import Differential, Found, Sides, Stage
 from epsnet.core.network import activation
 from epsnet.core.smooth import smooth
 
@@ -40,6 +42,8 @@ Progress = Callable[[int, float, float], None]
 
 _SLACK = 2.0**-30  # a claim exceeds what was computed by this share and by the rounding error of the engine, so that
 # another machine, which rounds differently, agrees
+_BATCHES = 4
+"""How many batches of boxes are bounded at once."""
 _SAMPLES, _STARTS, _ASCENTS = 2**15, 64, 40
 _CLIMBERS, _STEPS_UP = 2, 8  # from each batch
 _MAX_AXES, _RANDOM_WAYS = 32, 4
@@ -104,7 +108,9 @@ class Search:
         *,
         gap: float,
         relative_to_spread: bool = False,
+        jobs: int | None = None,
     ) -> None:
+        self._jobs = jobs
         self._engine = engine = Differential(*chains, lower, upper)
         self._chains, self._evaluate, self._functional = chains, evaluate, functional
         self._lower, self._upper, self._gap, self._relative = lower, upper, gap, relative_to_spread
@@ -170,7 +176,7 @@ class Search:
     def _step(self) -> None:
         chosen: list[_Open] = []
         cuts: list[float] = []
-        while self._heap and len(chosen) < self._engine.batch // 2:
+        while self._heap and len(chosen) < _BATCHES * self._engine.batch // 2:
             box = heapq.heappop(self._heap)
             low, high = float(box.lower[box.axis]), float(box.upper[box.axis])
             cut = low / 2 + high / 2
@@ -192,7 +198,7 @@ class Search:
 
     def _bound(self, lower: Array, upper: Array, sides: Sides, rows: NDArray[np.bool_], parents: list[float]) -> int:
         """Bound boxes, look for better values in them, and keep those above the goal; return the first new number."""
-        found = self._engine.bounds(lower, upper, sides, self._functional, rows)
+        found = self._bounds(lower, upper, sides, rows)
         center, corner = lower / 2 + upper / 2, np.where(found.slopes > 0, upper, lower)
         at_corner = self._try(np.concatenate((corner, center)))[: len(corner)]
         goal = self._goal()
@@ -217,6 +223,19 @@ class Search:
                 )  # fmt: skip
                 heapq.heappush(self._heap, box)
         return first
+
+    def _bounds(self, lower: Array, upper: Array, sides: Sides, rows: NDArray[np.bool_]) -> Found:
+        """Bound boxes, some batches at once; the batches are the same whatever `jobs` is, and so are the bounds."""
+        bounds, size = self._engine.bounds, self._engine.batch
+        parts = [slice(start, start + size) for start in range(0, len(lower), size)]
+        if len(parts) == 1:
+            return bounds(lower, upper, sides, self._functional, rows)
+        sides = np.broadcast_to(sides, (len(lower), *sides.shape[1:]))
+        # NumPy lets go of the interpreter in its loops, so threads do; a joblib.parallel_config decides otherwise.
+        found = cast("list[Found]", Parallel(n_jobs=self._jobs, prefer="threads")(
+            delayed(bounds)(lower[part], upper[part], sides[part], self._functional, rows[part]) for part in parts
+        ))  # fmt: skip
+        return Found(*(np.concatenate([getattr(one, name) for one in found]) for name in ("upper", "slopes", "sides")))
 
     def _shares(self, center: Array, side: Array, sides: Sides) -> Array:
         """Return t of the module, (boxes, d), from the derivatives at the centers."""

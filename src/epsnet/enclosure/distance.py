@@ -88,6 +88,7 @@ def distance(
     seconds: float = math.inf,
     boxes: int = 200_000,
     outputs: Sequence[int] | None = None,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Distance:
     """Bracket sup |R(first) - R(second)| over a box and all outputs.
@@ -100,10 +101,11 @@ def distance(
         seconds: when to stop before that. What is known then is returned, and so it is on Ctrl-C.
         boxes: after how many to stop.
         outputs: the outputs that count; the solution is then about the networks that have just these.
+        jobs: how many batches of boxes are bounded at once, -1 for all cores; None leaves it to joblib.parallel_config.
         progress: called with the number of boxes and the bracket so far.
 
     Returns:
-        Both bounds, VERIFIED.
+        Both bounds, VERIFIED; the same for every number of jobs.
 
     Raises:
         DomainError: the networks or the box do not fit, or a bound exceeds float64.
@@ -129,7 +131,7 @@ def distance(
         difference = realize(first, x).reshape(-1, count) - realize(second, x).reshape(-1, count)
         return np.concatenate((difference, -difference), axis=1)
 
-    search = _Task(domain, gap, seconds, boxes, progress).run(
+    search = _Task(domain, gap, seconds, boxes, jobs, progress).run(
         chains, evaluate, np.concatenate((np.eye(count), -np.eye(count)))
     )
     point = _inside(search.point, domain)
@@ -154,6 +156,7 @@ def ranges(
     gap: float = 0.01,
     seconds: float = math.inf,
     boxes: int = 20_000,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Ranges:
     """Bracket the largest and the smallest value of every output on a box.
@@ -164,6 +167,7 @@ def ranges(
         gap: the goal for the width of each bracket, as a share of the spread of the output over the box.
         seconds: when to stop before that, for each of the extreme values; Ctrl-C stops as well.
         boxes: after how many to stop.
+        jobs: as for `distance`.
         progress: called with the number of boxes and the bracket so far; a minimum is that of the maximum of -y.
 
     Returns:
@@ -179,7 +183,7 @@ def ranges(
         True
     """
     stages = chain(network)
-    task = _Task(domain, gap, seconds, boxes, progress)
+    task = _Task(domain, gap, seconds, boxes, jobs, progress)
     found: dict[int, list[Extremum]] = {1: [], -1: []}
     witnesses: list[tuple[Bound, Witness]] = []
     for output in range(network.outputs):
@@ -217,6 +221,7 @@ class _Task:
     gap: float
     seconds: float
     boxes: int
+    jobs: int | None
     progress: Progress | None
 
     def run(
@@ -231,7 +236,8 @@ class _Task:
         lower = np.array([round_down(end) for end in self.domain.lower])
         upper = np.array([round_up(end) for end in self.domain.upper])
         search = Search(
-            chains, evaluate, lower, upper, functional, gap=self.gap, relative_to_spread=relative_to_spread
+            chains, evaluate, lower, upper, functional, gap=self.gap, relative_to_spread=relative_to_spread,
+            jobs=self.jobs,
         )  # fmt: skip
         search.run(seconds=self.seconds, boxes=self.boxes, progress=self.progress)
         found = search.bracket()

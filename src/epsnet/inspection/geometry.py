@@ -65,9 +65,7 @@ class Geometry:
         ]
         if self.linear is not None:
             count, words = self.linear.limit.numerator, "largest open sets on which it is affine"
-            lines.append(
-                f"  linear regions      {count:,}   {self.linear.kind.value} ({words})"
-            )
+            lines.append(f"  linear regions      {count:,}   {self.linear.kind.value} ({words})")
         if self.ranges is not None:
             lines.append("  extreme values of the outputs, exact")
             for number, (low, high) in enumerate(zip(self.ranges.minima, self.ranges.maxima, strict=True)):

@@ -90,7 +90,7 @@ from epsnet.core.network import Network
 MAX_INCIDENCES = 20_000_000
 """The most pairs of a cell and one of its faces, faces of faces, or vertices."""
 
-MAX_SIGNS = 10**9
+MAX_SIGNS = 2 * 10**8
 """The most signs of vertices and faces."""
 
 MAX_TEXT = 200_000_000

@@ -58,10 +58,12 @@ def _relaxation(context: Context) -> Verdict:
 
 
 def _require_short(context: Context, *networks: Network) -> None:
-    """Refuse what would be too long before any matrix is stored in full."""
+    """Refuse what would be too long before any matrix is stored in full, those that hand values on included."""
+    depth, outputs = max(len(network.layers) for network in networks), networks[0].outputs
     layers = [layer for network in networks for layer in network.layers]
-    entries = sum(rows * columns for layer in layers for rows, columns in (linear.shape for _, linear in layer.terms))
-    neurons = sum(layer.outputs for layer in layers)
+    shapes = [linear.shape for layer in layers for _, linear in layer.terms]
+    entries = sum(rows * columns for rows, columns in shapes) + depth * outputs**2
+    neurons = sum(layer.outputs for layer in layers) + depth * outputs
     context.require(neurons * entries <= _MAX_WORK, "The networks are too large to be checked. Use smaller ones.")
 
 

@@ -1,0 +1,1 @@
+"""Dictionaries of functions: analysis, synthesis, N-term approximation, and networks that equal an expansion."""
