@@ -2,8 +2,8 @@
 
     python benchmarks/distance/soundness.py [NETWORKS]     # 200 networks by default; writes results/soundness.csv
 
-For each random network, with 1 to 5 inputs and one of ten activations: 10^5 points of the box (half of them corners), and
-1,000 local searches; where it is piecewise linear with at most 3 inputs, the exact values as well. README.md says more.
+For each random network, with 1 to 5 inputs and one of ten activations: 10^5 points of the box, half of them corners,
+and 1,000 local searches; where it is piecewise linear with at most 3 inputs, the exact values too. README.md says more.
 """
 
 from __future__ import annotations
