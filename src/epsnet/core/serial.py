@@ -236,7 +236,9 @@ def load_solution(folder: str | Path) -> Solution:
         )
     network, witnesses, data = _load(folder / SOLUTION_FILE)
     with refuse_malformed(f"The file {folder / SOLUTION_FILE}"):
-        other = load_network(folder / TARGET_FILE) if data["target"]["kind"] == "network" else None
+        target = data.get("target") if isinstance(data, dict) else None
+        of_network = isinstance(target, dict) and target.get("kind") == "network"
+        other = load_network(folder / TARGET_FILE) if of_network else None
         return solution_from_json(data, network, witnesses, other)
 
 

@@ -52,9 +52,14 @@ _GAP = 0.05
 
 
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
-    """Return one case for each number of bits from 4 on, and each network; one second for each."""
-    planned = [{"network": seed + k, "bits": b} for b in _BITS for k in range(NETWORKS)]
-    return planned[: max(NETWORKS, int(budget))]
+    """Return one case for each number of bits from 4 on, and each network, one second each; then further networks."""
+    whole = NETWORKS * len(_BITS)
+    groups = max(1, int(budget) // whole)
+    planned = [
+        {"network": seed + NETWORKS * group + k, "bits": b}
+        for group in range(groups) for b in _BITS for k in range(NETWORKS)
+    ]  # fmt: skip
+    return planned[: whole * groups if budget >= whole else max(NETWORKS, int(budget))]
 
 
 def network_of(seed: int) -> Network:
