@@ -28,7 +28,9 @@ def test_measure():
 def test_verdicts():
     good = study.analyze(finished())
     assert good.verdict.answer == "holds"
-    assert {c.kind for c in good.comparisons} == {"PROVED"}
+    assert {(c.quantity, c.kind) for c in good.comparisons} == {
+        ("regions", "PROVED"), ("linear", "PROVED"), ("identified", "ESTIMATED"),
+    }  # fmt: skip
     assert study.analyze(finished(0.2, regions=7)).verdict.answer == "contradicts"
     assert study.analyze(finished(0.2, identified=[1, 4])).verdict.answer == "contradicts"
     assert study.analyze(finished(0.2, most=1.0)).verdict.answer == "contradicts"
