@@ -11,7 +11,7 @@ import pytest
 from epsnet.learning.learn import METHODS
 
 HEAVY = ("jax", "optax", "numpy", "scipy", "matplotlib", "sklearn", "onnx")
-COMMANDS = ("learn", "check", "inspect", "construct", "doctor")
+COMMANDS = ("learn", "check", "inspect", "construct", "expand", "doctor")
 SHELLS = ("bash", "zsh", "fish")
 
 

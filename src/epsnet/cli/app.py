@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from epsnet.cli import study
+from epsnet.cli.expand import expand
 from epsnet.cli.output import BAD_INPUT, CHECK_FAILED, Json, Quiet, errors_become_exit_codes, print_json, quoted
 
 if TYPE_CHECKING:
@@ -374,6 +375,9 @@ def construct(
             typer.echo(construction.statement)
         if out is not None:
             typer.echo(f"file   {out}")
+
+
+app.command()(expand)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from epsnet.core.realize import realize, realize_rounded
 from epsnet.core.solution import FunctionTarget, Solution
 from epsnet.core.target import DataTarget
 from epsnet.report.page import COLORS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _POINTS = 4001
 _PIXELS = 160
@@ -41,11 +44,7 @@ def draw(solution: Solution, path: str | Path) -> Path:
         raise MissingExtraError("plot", "Drawing") from None
     maps = isinstance(solution.target, FunctionTarget) and solution.target.domain.dimension > 1
     figure, path = Figure(figsize=(10.5, 3.8) if maps else (7.0, 6.0), layout="constrained"), Path(path)
-    formats = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:] not in formats:
-        raise DomainError(
-            f"A figure cannot be drawn into {path}. Use one of the suffixes {', '.join(sorted(formats))}."
-        )
+    _require_format(figure, path)
     title = solution.result
     if isinstance(solution.target, FunctionTarget) and maps:
         for axes, draw_map in zip(figure.subplots(1, 3), MAPS, strict=True):
@@ -64,8 +63,22 @@ def draw(solution: Solution, path: str | Path) -> Path:
     figure.suptitle(textwrap.fill(title, 100), fontsize=9, parse_math=False)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
+    return save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure, the same bytes each time. DomainError if the suffix names no format."""
+    _require_format(figure, path)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     return path
+
+
+def _require_format(figure: Figure, path: Path) -> None:
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:] not in formats:
+        raise DomainError(
+            f"A figure cannot be drawn into {path}. Use one of the suffixes {', '.join(sorted(formats))}."
+        )
 
 
 def breakpoints(network: Network, low: float, high: float) -> NDArray[np.float64]:
