@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import random
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,9 +13,13 @@ from epsnet.approximation.squaring import square
 from epsnet.certify.errors import CheckError, DomainError
 from epsnet.codec import tensors
 from epsnet.codec.arithmetic import Coder, Decoder, Encoder
-from epsnet.codec.format import MAGIC, MAX_ENTRIES, decode, encode, length_bound
+from epsnet.codec.format import MAX_ENTRIES, decode, encode, length_bound, storage_bound
 from epsnet.core.linear_maps import Convolution, Dense, Exact, Sparse
 from epsnet.core.network import Layer, Network
+from epsnet.dictionaries.dictionary import Expansion
+from epsnet.dictionaries.linear_wavelets import LinearWavelets
+from epsnet.dictionaries.n_term import threshold
+from epsnet.dictionaries.transfer import linear_wavelet_network
 
 F = Fraction
 
@@ -75,6 +80,23 @@ def test_a_construction_takes_few_bytes():
     assert len(encode(assert_coded(network))) <= 200
 
 
+def test_a_chain_costs_little_for_each_layer_that_is_like_the_one_before():
+    lengths = [len(encode(assert_coded(square(levels)))) for levels in (10, 20, 40)]
+    assert lengths[0] <= 60
+    assert lengths[2] - lengths[0] <= 30
+
+
+def test_dyadic_weights_beyond_float64_are_coded_with_their_models():
+    rng = random.Random(3)
+    first = {(i, j): F(rng.choice([-1, 1]) * (2**80 + 1), 2**70) for i in range(4) for j in range(4)}
+    layers = [
+        Layer(((number, Exact((4, 4), {place: value / 2**number for place, value in first.items()})),), (F(0),) * 4)
+        for number in range(20)
+    ]
+    network = Network(4, tuple(layers))
+    assert 8 * len(encode(assert_coded(network))) <= 16 * (90 + 20) + 20 * 16
+
+
 def entropy_bits(values):
     """Return sum of log2 binom(n, M) + M (1 + b) over the tables, in exact integers."""
     total = 0
@@ -98,7 +120,7 @@ def test_the_bound_is_binomials_plus_weights_plus_a_constant(bits):
     network = random_network(rng, (10, 30, 20, 4), write)
     bound = length_bound(network)
     # Six tables of at most 600 places: 2 + 6 + 6 + 12 bits, the step 1, and 2 log2(M + 1) + 1 for M.
-    assert entropy_bits(tables) <= bound <= entropy_bits(tables) + 6 * (26 + 19 + 1) + 60 + 106
+    assert entropy_bits(tables) <= bound <= entropy_bits(tables) + 6 * (26 + 19 + 1) + 60 + 75
     assert 8 * len(encode(network)) <= bound
 
 
@@ -196,7 +218,7 @@ def test_every_cut_and_every_flipped_bit_is_refused(content):
 
 
 def sealed(stream):
-    return MAGIC + hashlib.sha256(stream).digest()[:8] + stream
+    return b"EPS\x01" + hashlib.sha256(b"\x01" + stream).digest()[:4] + stream
 
 
 def test_a_forged_checksum_gives_a_network_or_an_error_but_no_crash(content):
@@ -204,7 +226,7 @@ def test_a_forged_checksum_gives_a_network_or_an_error_but_no_crash(content):
     refused = 0
     for _ in range(1000):
         try:
-            assert isinstance(decode(sealed(mutate(rng, content[12:]))), Network)
+            assert isinstance(decode(sealed(mutate(rng, content[8:]))), Network)
         except CheckError:
             refused += 1
     assert refused > 0
@@ -215,19 +237,99 @@ def test_a_hostile_topology_is_refused_at_once():
         coder = Encoder()
         for value in (inputs - 1, 1, outputs - 1, 1, 0):
             coder.natural(value)
-        coder.uniform(0, 2)
+        coder.uniform(0, 3)
+        coder.natural(0)
+        coder.natural(0)
         with pytest.raises(CheckError, match="more than"):
             decode(sealed(coder.finish() + bytes(40)))
 
 
 def test_what_a_file_cannot_hold_is_refused():
-    kernel = Convolution(np.ones((1, 1, 2, 2)), (1, 3, 3))
-    with pytest.raises(DomainError, match="convolution"):
-        encode(Network(9, (Layer(((0, kernel),), np.zeros(1), ("relu",)),)))
-    third = Exact((1, 1), {(0, 0): F(1, 3)})
-    with pytest.raises(DomainError, match="no float64 number"):
-        encode(Network(1, (Layer(((0, third),), np.zeros(1), ("relu",)),)))
+    long = Exact((1, 1), {(0, 0): F(2**14_001 - 1, 3)})
+    with pytest.raises(DomainError, match="more than 14,000 bits"):
+        encode(Network(1, (Layer(((0, long),), (F(0),), ("relu",)),)))
     side = math.isqrt(MAX_ENTRIES) + 1
     large = Sparse((side, side), [0], [0], [1.0])
     with pytest.raises(DomainError, match="places for weights"):
         encode(Network(side, (Layer(((0, large),), np.zeros(side), ("relu",)),)))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_convolutions_come_back_with_their_geometry(shared):
+    rng = np.random.default_rng(2)
+    first = Convolution(rng.normal(size=(3, 2, 2, 3)), (2, 9, 8), stride=2, padding=1)
+    second = Convolution(np.round(rng.normal(size=(4, 3, 1, 1))), first.output_shape)
+    outputs = first.shape[0], second.shape[0]
+    biases = [rng.normal(size=n) for n in ((3, 4) if shared else outputs)]
+    layers = (
+        Layer(((0, first),), biases[0]),
+        Layer(((1, second), (0, Dense(rng.normal(size=(outputs[1], 144))))), biases[1]),
+        Layer(((2, Dense(np.ones((1, outputs[1])))),), [0.5], ("identity",)),
+    )
+    found = assert_coded(Network(144, layers))
+    kept = [linear for layer in found.layers for _, linear in layer.terms if isinstance(linear, Convolution)]
+    for original, linear in zip((first, second), kept, strict=True):
+        np.testing.assert_array_equal(linear.kernel, original.kernel)
+        assert (linear.input_shape, linear.stride, linear.padding) == (
+            original.input_shape, original.stride, original.padding,
+        )  # fmt: skip
+    assert [len(layer.bias) for layer in found.layers[:2]] == [len(bias) for bias in biases]
+
+
+def test_rational_weights_of_any_size_come_back():
+    rng = random.Random(0)
+    values = [F(1, 3), F(-(2**400), 1), F(5, 2**300), F(rng.getrandbits(900) | 1, 2**333), F(-1, 10**40), F(7, 8)]
+    values += [F(rng.getrandbits(200) - 2**199, rng.getrandbits(100) + 1) for _ in range(20)]
+    table = {divmod(3 * k, 9): value for k, value in enumerate(values)}
+    layers = (
+        Layer(((0, Exact((9, 9), table)),), tuple(values[:9])),
+        Layer(((1, Exact((1, 9), {(0, 4): F(1, 7)})),), (F(2) ** -1074 / 3,), ("identity",)),
+    )
+    found = assert_coded(Network(9, layers))
+    assert dict(zip(table, found.layers[0].terms[0][1].entries()[2], strict=True)) == table
+    assert found.layers[0].bias == tuple(values[:9])
+
+
+def test_the_length_of_a_rational_is_what_is_written():
+    rng = random.Random(1)
+    for _ in range(300):
+        value = F(rng.getrandbits(rng.randrange(1, 200)) + 1, rng.getrandbits(rng.randrange(1, 200)) + 1)
+        encoder = Encoder()
+        encoder.uniform(0, 16)
+        tensors.rational(encoder, -value)
+        assert encoder.bits - 16 == tensors.rational_bits(-value)
+        decoder = Decoder(encoder.finish())
+        decoder.uniform(0, 16)
+        assert tensors.rational(decoder, F(0)) == -value
+
+
+def test_what_a_rational_network_takes_is_the_length_of_its_weights():
+    """A network of fixed size keeps its function in its digits: its file is as long as they are, and no longer."""
+    for bits in (200, 2000, 12_000):
+        weight = F(random.Random(bits).getrandbits(bits) | 1, 2**bits)
+        network = Network(1, (Layer(((0, Exact((1, 1), {(0, 0): weight})),), (F(0),), ("relu",)),))
+        length = 8 * len(encode(assert_coded(network)))
+        assert bits <= length <= bits + 4 * math.log2(bits) + 8 * 16
+
+
+def wavelet_network(terms, step):
+    """Return the N-term network of a root in CDF(2,2) with its coefficients rounded to multiples of a step."""
+    basis = LinearWavelets(10)
+    found = threshold(basis, basis.analysis(np.sqrt(np.linspace(0, 1, basis.size))), terms)
+    rounded = np.round(found.coefficients / step) * step
+    return linear_wavelet_network(Expansion(basis, found.indices, rounded))
+
+
+@pytest.mark.parametrize("exponent", [1, 2])
+def test_networks_of_n_wavelets_take_a_multiple_of_n_log_n_bits(exponent):
+    """Coefficients on a grid 2^-k <= eps^c, eps = 1/N: below the stated bound, and N log2 N times 60 at most."""
+    for terms in (10, 30, 100):
+        step = 2.0 ** -math.ceil(exponent * math.log2(terms))
+        network = wavelet_network(terms, step)
+        size, length = network.size, 8 * len(encode(network))
+        shapes = [linear.shape for layer in network.layers for _, linear in layer.terms]
+        places = sum(rows * (1 + columns) for rows, columns in shapes)
+        # The coefficients are divided by 8.
+        bound = storage_bound(size.weights, places, size.magnitude, step / 8, len(network.layers))
+        assert length <= length_bound(network) <= bound <= 600 * terms * math.log2(terms)
+        assert length <= 60 * terms * math.log2(terms)

@@ -1,13 +1,22 @@
 """Quantization: the gauge and the order change nothing, error feedback beats rounding, and its step is optimal."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 
 from epsnet.certify.errors import DomainError
 from epsnet.codec.format import decode, encode
-from epsnet.codec.quantize import fix_gauge, quantize, round_weights, sort_neurons
+from epsnet.codec.quantize import (
+    _columns,
+    _round_with_feedback,
+    _rows,
+    _short,
+    fix_gauge,
+    quantize,
+    round_weights,
+    sort_neurons,
+)
 from epsnet.core.linear_maps import Dense
 from epsnet.core.network import Layer, Network
 from epsnet.core.realize import realize, realize_exact
@@ -62,6 +71,54 @@ def test_feedback_beats_rounding_at_fewer_bytes(network, points):
     found = quantize(network, points[:300], [0.12] * 3)
     assert len(encode(found)) < 0.9 * len(encode(rounded))
     assert error(network, found, fresh) < 0.9 * error(network, rounded, fresh)
+
+
+def gram(rng, size):
+    """Return a Gram matrix with a wide spectrum."""
+    factor = rng.normal(size=(size, size)) * np.exp(rng.normal(size=size))
+    return factor.T @ factor + 0.1 * np.eye(size)
+
+
+def cost(change, outer, inner):
+    return float(np.trace(outer @ change @ inner @ change.T))
+
+
+def test_rounding_a_tiny_layer_against_all_roundings():
+    """2 x 2 weights and a bias: no rounding is better than the best of 4^4, and feedback comes close to it."""
+    ratios, plain = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        table, outer, inner = rng.normal(size=(2, 3)), gram(rng, 2), gram(rng, 3)
+        rows, columns = _rows(outer), _columns(inner)
+        outer = outer + 0.01 * outer.trace() / 2 * np.eye(2)
+        found = _round_with_feedback(table, rows=rows, columns=columns, step=1.0, price=0.0)
+        width = _short(np.exp(np.log(columns.spread[:-1]).mean() + np.log(rows.spread).mean()))
+        assert np.array_equal(found[:, :-1] / width, np.round(found[:, :-1] / width))
+        # The bias of the best may be any number; the matrix left when it is eliminated is a Schur complement.
+        weights, schur = table[:, :-1], inner[:2, :2] - np.outer(inner[:2, 2], inner[2, :2]) / inner[2, 2]
+        low = np.floor(weights / width)
+        best = min(
+            cost(width * (low + np.reshape(move, (2, 2))) - weights, outer, schur)
+            for move in product((-1, 0, 1, 2), repeat=4)
+        )
+        achieved = cost(found - table, outer, inner)
+        assert achieved >= best * (1 - 1e-9) or np.abs(found[:, :-1] - weights).max() > width
+        ratios.append(achieved / best)
+        plain.append(cost(width * np.round(weights / width) - weights, outer, schur) / best)
+    assert np.median(ratios) < 1.5
+    assert np.mean(np.log(ratios)) < 0.7 * np.mean(np.log(plain))
+
+
+def test_the_cost_is_the_sum_of_the_costs_of_the_choices():
+    """With one row and one column before the bias, the second choice alone is made for the error of the first."""
+    inner, outer = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([[1.0]])
+    found = _round_with_feedback(
+        np.array([[0.4, 0.0]]), rows=_rows(outer), columns=_columns(inner), step=1.0, price=0.0
+    )
+    width = _short(np.sqrt(1 / (2 - 1 / 3)) / np.sqrt(1.01))
+    assert found[0, 0] == width * np.round(0.4 / width)
+    # The bias makes up for the error of the weight: H_22 e_2 = -H_21 e_1, to within half its step of 1/4.
+    assert abs(found[0, 1] + (found[0, 0] - 0.4) / 3) <= 1 / 8
 
 
 def test_smaller_steps_give_more_bytes_and_less_error(network, points):

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from epsnet.approximation.circuit_compile import compile_circuit
 from epsnet.approximation.circuit_design import MOST_SQUARINGS, designs
-from epsnet.approximation.float64 import exact_error, rounding_of, with_rounding
 from epsnet.certify.bound import Bound
 from epsnet.certify.certificate import Witness
 from epsnet.certify.errors import CertificateError, HypothesisError
@@ -27,6 +26,7 @@ from epsnet.core.linear_maps import is_float64
 from epsnet.core.network import Network
 from epsnet.core.target import Target
 from epsnet.enclosure.cover import bisect
+from epsnet.enclosure.float64 import exact_error, rounding_of, with_rounding
 
 Array = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def squaring_circuit(target: Target, eps: Fraction, *, seed: int = 0) -> DeepNet
             candidates.append((circuit.network().size.weights, circuit))
     for _, circuit in sorted(candidates, key=lambda candidate: candidate[0]):
         try:
-            return _certified(target, circuit, eps)
+            return certified(target, circuit, eps)
         except CertificateError as error:
             best, failure = min(best, error.achieved), error
     raise CertificateError(
@@ -207,7 +207,7 @@ def _turning_point(view: _Folded, left: float, right: float) -> float:
     return center
 
 
-def _certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
+def certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
     """Prove a circuit. CertificateError if that fails."""
     network = circuit.network()
     rounding = rounding_of(network, target.domain)
@@ -217,7 +217,7 @@ def _certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
         bound, local = circuit.enclose(target.expression, lower[0], upper[0])
         return bound if local.holds else arb("inf")
 
-    value, tree = bisect(target.domain, enclose, limit, _cuts(circuit, target))
+    value, tree = bisect(target.domain, enclose, limit, cuts(circuit, target))
     cells = int((tree["axis"] < 0).sum())
     found = (f"{cells} cells cover {target.domain}", f"{len(circuit.stages)} squarings")
     exact = exact_error(target, network, value, "squaring-circuit", "circuit", found)
@@ -225,7 +225,7 @@ def _certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
     return DeepNetwork(network, circuit, error, ((exact, {**tree, **circuit.to_arrays()}),))
 
 
-def _cuts(circuit: Circuit, target: Target) -> list[Fraction]:
+def cuts(circuit: Circuit, target: Target) -> list[Fraction]:
     """Return the places of x at which a fold lies, as far as they are inside the domain."""
     low, high = target.domain.lower[0], target.domain.upper[0]
     places: set[Fraction] = set()

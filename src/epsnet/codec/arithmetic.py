@@ -16,6 +16,7 @@ Inform. Theory 27 (1981) 199-207: n bits with k ones take at most n H(k/n) + log
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 
 from epsnet.certify.errors import CheckError
 
@@ -152,3 +153,34 @@ class Decoder(Coder):
             self._place += 1
         if self._place > len(self._content) + _WINDOW // 8:
             raise CheckError("The file ends before the network in it does. Copy it again from its source.")
+
+
+class Contexts:
+    """Bits and small integers coded by the counts of those that came before in the same context.
+
+    Args:
+        coder: where to.
+    """
+
+    def __init__(self, coder: Coder) -> None:
+        self.coder = coder
+        self._counts: defaultdict[object, list[int]] = defaultdict(lambda: [0, 0])
+
+    def bit(self, value: int, *context: object) -> int:
+        """Code a bit."""
+        return self.coder.adaptive(value, self._counts[context])
+
+    def integer(self, value: int, *context: object) -> int:
+        """Code an integer, |value| < 2^16: whether it is 0, its sign, the length of |value| in unary, its bits."""
+        if not self.bit(int(value != 0), *context, "nonzero"):
+            return 0
+        negative = self.bit(int(value < 0), *context, "negative")
+        magnitude, length = abs(value), 1
+        while self.bit(int(magnitude >> length > 0), *context, length):
+            length += 1
+            if length > _CHUNK:
+                raise CheckError("A number in the file is too large. Build it anew.")
+        result = 1
+        for rest in range(length - 2, -1, -1):
+            result = 2 * result + self.bit(magnitude >> rest & 1, *context, length, result)
+        return -result if negative else result

@@ -29,6 +29,7 @@ from epsnet.certify.certificate import Certificate
 from epsnet.certify.domain import exact
 from epsnet.certify.errors import CheckError, DomainError, EpsnetError
 from epsnet.certify.hashing import canonical_json
+from epsnet.core.expansion_target import ExpansionTarget
 from epsnet.core.linear_maps import Convolution, Dense, Exact, LinearMap, Sparse
 from epsnet.core.network import Layer, Network
 from epsnet.core.network_target import NetworkTarget
@@ -139,12 +140,12 @@ def _fraction(text: Any) -> Fraction:
 
 def save_network(network: Network, path: str | Path) -> None:
     """Write a network file, atomically."""
-    _write(Path(path), network_bytes(network))
+    write_file(Path(path), network_bytes(network))
 
 
 def load_network(path: str | Path) -> Network:
     """Read a network file. DomainError if it is missing, CheckError if it is not one."""
-    return network_from_bytes(_read(Path(path), MAX_FILE_BYTES), f"The file {path}")
+    return network_from_bytes(read_file(Path(path), MAX_FILE_BYTES), f"The file {path}")
 
 
 def solution_to_json(solution: Solution) -> dict[str, Any]:
@@ -187,6 +188,8 @@ def solution_from_json(
 
 
 def _target(data: Any, network: Network | None) -> AnyTarget:
+    if isinstance(data, dict) and data.get("kind") == "expansion":
+        return ExpansionTarget.from_json(data)
     return target_from_json(data) if network is None else NetworkTarget.from_json(data, network)
 
 
@@ -217,14 +220,27 @@ def save_statements(statements: Statements, folder: str | Path) -> None:
 
 
 def _save(network: Network, certificate: Certificate, data: dict[str, Any], path: Path) -> None:
-    arrays = {
+    save_network(network, path.with_name(NETWORK_FILE))
+    write_file(path.with_name(WITNESS_FILE), save_arrays(witness_arrays(certificate)))
+    write_file(path, json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode())
+
+
+def witness_arrays(certificate: Certificate) -> dict[str, np.ndarray]:
+    """Return the arrays of all witnesses, named by the hash of the witness and their name in it."""
+    return {
         f"{key}.{name}": np.ascontiguousarray(array)
         for key, witness in certificate.witnesses.items()
         for name, array in witness.items()
     }
-    save_network(network, path.with_name(NETWORK_FILE))
-    _write(path.with_name(WITNESS_FILE), save_arrays(arrays))
-    _write(path, json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode())
+
+
+def witnesses_of(arrays: Mapping[str, np.ndarray]) -> Witnesses:
+    """Return the witnesses whose arrays `witness_arrays` named."""
+    witnesses: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        key, _, field = name.partition(".")
+        witnesses.setdefault(key, {})[field] = array
+    return witnesses
 
 
 def load_solution(folder: str | Path) -> Solution:
@@ -260,14 +276,11 @@ def load_statements(folder: str | Path) -> Statements:
 
 def _load(path: Path) -> tuple[Network, Witnesses, Any]:
     network = load_network(path.with_name(NETWORK_FILE))
-    witnesses: dict[str, dict[str, np.ndarray]] = {}
     file = path.with_name(WITNESS_FILE)
-    content = _read(file, MAX_FILE_BYTES)
+    content = read_file(file, MAX_FILE_BYTES)
     with refuse_malformed(f"The file {file}"):
-        for name, array in load_arrays(content).items():
-            key, _, field = name.partition(".")
-            witnesses.setdefault(key, {})[field] = array
-    content = _read(path, MAX_JSON_BYTES)
+        witnesses = witnesses_of(load_arrays(content))
+    content = read_file(path, MAX_JSON_BYTES)
     with refuse_malformed(f"The file {path}"):
         return network, witnesses, json.loads(content)
 
@@ -285,7 +298,8 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_file(path: Path, limit: int) -> bytes:
+    """Return the content of a file. DomainError if it is missing, CheckError if it cannot be read or is too large."""
     if not path.is_file():
         raise DomainError(f"The file {path} does not exist. Give the path of a file that epsnet wrote.")
     with refuse_malformed(f"The file {path}"), path.open("rb") as file:
@@ -295,7 +309,7 @@ def _read(path: Path, limit: int) -> bytes:
     return content
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write to a neighbor and rename, so that a reader never sees half a file."""
     neighbor = path.with_name(f".{path.name}.{os.getpid()}")
     try:
