@@ -1,17 +1,19 @@
 """N-term approximation measured: a photograph in wavelets, and dictionaries against singularities.
 
     python -m pip install 'epsnet[wavelets,plot]' scikit-image
-    python benchmarks/dictionaries/run.py [transfer] [camera] [singularities] [cartoon]
+    python benchmarks/dictionaries/run.py [transfer] [camera] [singularities] [cartoon] [slopes]
 
 writes to results/: camera.csv (signal-to-noise ratios of N-term wavelet approximations of the image `camera` of
 scikit-image beside the published ones), cartoon.csv (squared errors and slopes for the indicator of a disc),
-singularities.csv (three kinds of singularities in five dictionaries), transfer.csv (wavelet expansions as networks),
-and camera.png. One core, some minutes; `cartoon` takes several gigabytes.
+singularities.csv (three kinds of singularities in five dictionaries), slopes.csv (edges of the study `singularities`,
+with pursuit), transfer.csv (wavelet expansions as networks), and camera.png. One core, some minutes, `slopes`
+ten; `cartoon` takes several gigabytes.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -29,6 +31,8 @@ from epsnet.dictionaries.n_term import psnr, squared_errors, threshold, threshol
 from epsnet.dictionaries.shearlets import Shearlets
 from epsnet.dictionaries.transfer import linear_wavelet_network
 from epsnet.dictionaries.wavelets import Wavelets
+from epsnet.experiments import fit_rate
+from epsnet.studies.singularities import measure
 
 Floats = NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results"
@@ -116,6 +120,18 @@ def singularities(side: int = 256) -> Iterable[Sequence[Any]]:
                 yield function.__name__, terms, name, f"{error:.3e}", name == best
 
 
+def slopes() -> Iterable[Sequence[Any]]:
+    """Measure N = n, ..., 8n shearlets, chosen by pursuit, for the edges of the study `singularities`, n x n pixels."""
+    for side, subject in itertools.product((256, 512), ("disc", "flower")):
+        counts = [round(side * 2 ** (k / 2)) for k in range(7)]
+        cases = [{"image": subject, "dictionary": "shearlets", "side": side, "terms": count} for count in counts]
+        errors = np.array([measure(case)["squared_error"] for case in cases])
+        for count, error in zip(counts, errors, strict=True):
+            yield subject, side, count, f"{error:.4e}", ""
+        fits = [fit_rate(counts, values).exponent for values in (errors, errors / np.log(counts) ** 3)]
+        yield subject, side, "slopes", *(f"{fit.value:.3f} in [{fit.low:.3f}, {fit.high:.3f}]" for fit in fits)
+
+
 def transfer() -> Iterable[Sequence[Any]]:
     """Count the weights of the networks of N-term expansions, and compare values at the nodes and between them."""
     basis = LinearWavelets(14)
@@ -134,6 +150,7 @@ def transfer() -> Iterable[Sequence[Any]]:
 
 
 TABLES: dict[str, tuple[Sequence[str], Callable[[], Iterable[Sequence[Any]]]]] = {
+    "slopes": (("image", "side", "terms", "squared error", "slope of error/log^3"), slopes),
     "transfer": (("terms", "weights", "weights/term", "depth", "largest difference", "magnitude"), transfer),
     "camera": (("wavelet", "terms", "psnr", "published", "within 0.01"), camera),
     "singularities": (("image", "terms", "dictionary", "squared error", "best"), singularities),
@@ -145,11 +162,11 @@ def main() -> None:
     """Measure the tables that the command line names, or all."""
     RESULTS.mkdir(exist_ok=True)
     for name in sys.argv[1:] or TABLES:
-        header, measure = TABLES[name]
+        header, rows = TABLES[name]
         with (RESULTS / f"{name}.csv").open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
-            for row in measure():
+            for row in rows():
                 writer.writerow(row)
                 print(name, *row, flush=True)
 

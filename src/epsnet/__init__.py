@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from epsnet.certify.errors import MissingExtraError as MissingExtraError
     from epsnet.certify.errors import PrecisionError as PrecisionError
     from epsnet.checker.kernel import check as check
+    from epsnet.codec.files import load_network as load_network
+    from epsnet.codec.files import load_solution as load_solution
+    from epsnet.codec.files import load_statements as load_statements
+    from epsnet.codec.files import save_network as save_network
+    from epsnet.codec.files import save_solution as save_solution
+    from epsnet.codec.files import save_statements as save_statements
+    from epsnet.compression.compress import compress as compress
     from epsnet.core.calculus import add as add
     from epsnet.core.calculus import compose as compose
     from epsnet.core.calculus import identity as identity
@@ -29,12 +36,6 @@ if TYPE_CHECKING:
     from epsnet.core.network import Network as Network
     from epsnet.core.network_target import NetworkTarget as NetworkTarget
     from epsnet.core.realize import realize as realize
-    from epsnet.core.serial import load_network as load_network
-    from epsnet.core.serial import load_solution as load_solution
-    from epsnet.core.serial import load_statements as load_statements
-    from epsnet.core.serial import save_network as save_network
-    from epsnet.core.serial import save_solution as save_solution
-    from epsnet.core.serial import save_statements as save_statements
     from epsnet.core.simplify import simplify as simplify
     from epsnet.core.solution import Solution as Solution
     from epsnet.core.solution import Statements as Statements
@@ -73,6 +74,7 @@ _HOME = {
     "learn": "learning.learn",
     "inspect": "inspection.inspect",
     "distance": "enclosure.distance",
+    "compress": "compression.compress",
     "study": "studies.run",
     "check": "checker.kernel",
     "realize": "core.realize",
@@ -86,12 +88,12 @@ _HOME = {
     "identity": "core.calculus",
     "pad_depth": "core.calculus",
     "simplify": "core.simplify",
-    "load_network": "core.serial",
-    "save_network": "core.serial",
-    "load_solution": "core.serial",
-    "save_solution": "core.serial",
-    "load_statements": "core.serial",
-    "save_statements": "core.serial",
+    "load_network": "codec.files",
+    "save_network": "codec.files",
+    "load_solution": "codec.files",
+    "save_solution": "codec.files",
+    "load_statements": "codec.files",
+    "save_statements": "codec.files",
     "load_onnx": "interop",
     "save_onnx": "interop",
     "load_torch": "interop",

@@ -54,7 +54,6 @@ TABLE = [
     ("learn ~/digits.npz", BAD_INPUT, "~/digits.npz does not exist"),
     ("learn file.bin", BAD_INPUT, "is no idx file"),
     ("learn run", BAD_INPUT, "no idx file of training images"),
-    ("learn model.onnx --eps 1e-2", BAD_INPUT, "model.onnx holds a network, which cannot be a target yet"),
     ("learn other.onnx --eps 1e-2", BAD_INPUT, "other.onnx does not exist"),
     ("learn mnist --data no-such.npz", BAD_INPUT, "no-such.npz does not exist"),
     ("learn mnist --label digit", BAD_INPUT, "Leave --label out"),

@@ -8,12 +8,24 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from epsnet.certify.bound import Kind
 from epsnet.certify.errors import DomainError, HypothesisError
+from epsnet.checker.kernel import check
+from epsnet.core.ramps import StepFunction
 from epsnet.core.realize import realize, realize_exact
 from epsnet.dictionaries.dictionary import Expansion
 from epsnet.dictionaries.linear_wavelets import LinearWavelets
+from epsnet.dictionaries.molecules import HAT, dilated, kuhn_hats, tensor
 from epsnet.dictionaries.n_term import threshold
-from epsnet.dictionaries.transfer import StepFunction, haar_steps, linear_wavelet_network, ramp_network
+from epsnet.dictionaries.transfer import (
+    haar_steps,
+    linear_wavelet_atoms,
+    linear_wavelet_network,
+    ramp_network,
+    ramp_transfer,
+    transfer,
+)
+from epsnet.dictionaries.transfer_figures import draw_atoms
 from epsnet.dictionaries.wavelets import Wavelets
 
 FUNCTIONS = {
@@ -61,7 +73,7 @@ def test_n_terms_in_float64(name, terms):
     nodes = np.linspace(0, 1, basis.size)
     expansion = threshold(basis, FUNCTIONS[name](nodes), terms)
     network = linear_wavelet_network(expansion)
-    assert network.size.weights <= 12 * terms + 4 * 2 * basis.levels
+    assert network.size.weights <= 12 * terms + 8 * 2 * basis.levels
     assert network.size.depth == 3
     expected = np.array([float(value) for value in nodal_values(expansion)])
     x = np.sort(np.random.default_rng(1).random(2000))
@@ -133,3 +145,40 @@ def test_what_cannot_be_transferred_is_refused():
     for eps in (0, -1, float("nan")):
         with pytest.raises(DomainError):
             ramp_network(StepFunction(Fraction(0), ()), eps)
+
+
+def test_wavelets_and_their_error_are_proved():
+    """The expansion that the checker knows is that of inverse lifting, and the network is within rounding of it."""
+    basis = LinearWavelets(6)
+    rng = np.random.default_rng(2)
+    chosen = rng.choice(basis.size, 20, replace=False)
+    expansion = Expansion(basis, chosen, rng.standard_normal(20))
+    found = transfer(linear_wavelet_atoms(expansion))
+    for i, value in enumerate(nodal_values(expansion)):
+        assert found.target.exact([Fraction(i, 64)]) == value
+    exact = found.error.premises[0]
+    assert (exact.value, exact.kind) == (0, Kind.PROVED) and found.error.value < 1e-11
+    assert found.network.sha256 == linear_wavelet_network(expansion).sha256
+    check(found.solution())
+
+
+def test_haar_expansions_are_proved_in_l2():
+    pytest.importorskip("pywt")
+    basis = Wavelets("haar", (64,), 6)
+    x = (np.arange(64) + 0.5) / 64
+    found = ramp_transfer(haar_steps(threshold(basis, np.where(x > 0.3, 1.0, x), 7)), "1e-3")
+    assert found.error.value <= 1e-3 and found.error.kind is Kind.PROVED
+    check(found.solution())
+    with pytest.raises(HypothesisError, match="float64"):
+        ramp_transfer(StepFunction(Fraction(1, 3), ()), "1e-3")
+
+
+def test_atoms_beside_their_networks():
+    pytest.importorskip("matplotlib")
+    figure = draw_atoms([("hat", dilated(HAT, [[2.0]], [[0.5]])), ("Kuhn", kuhn_hats([2.0], [[0.5, 0.5]]))])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "hat" in titles and "M = 8, exact" in titles
+    with pytest.raises(DomainError):
+        draw_atoms([])
+    with pytest.raises(DomainError):
+        draw_atoms([("solid", dilated(tensor(HAT, HAT, HAT), np.ones((1, 3)), np.zeros((1, 3))))])

@@ -27,20 +27,20 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from epsnet.approximation.float64 import exact_error, power_of_two_above, rounding_of, with_rounding
 from epsnet.certify.bound import Bound
 from epsnet.certify.certificate import Witness
 from epsnet.certify.errors import CertificateError, HypothesisError
 from epsnet.certify.rounding import ball, round_down, round_up
-from epsnet.checker.rules.exact import rounding_bound
 from epsnet.core.bubble import MAX_FOLDS, OddFold, Polygon, QuadraticSpline
 from epsnet.core.evaluate import evaluate_float
 from epsnet.core.expression import Expression, postorder
 from epsnet.core.functions import FUNCTIONS
 from epsnet.core.network import Network
+from epsnet.core.rounding_error import rounding_bound
 from epsnet.core.squares import square_error
 from epsnet.core.target import Target
 from epsnet.enclosure.cover import bisect
+from epsnet.enclosure.float64 import exact_error, power_of_two_above, rounding_of, with_rounding
 
 Array = NDArray[np.float64]
 

@@ -26,7 +26,6 @@ import numpy as np
 from flint import arb
 
 from epsnet.approximation.circuits import squaring_circuit
-from epsnet.approximation.float64 import exact_error, power_of_two_above, rounding_of, with_rounding
 from epsnet.approximation.piecewise_linear import polygon_within
 from epsnet.certify.bound import Bound
 from epsnet.certify.certificate import Witness
@@ -54,6 +53,7 @@ from epsnet.core.linear_maps import is_float64
 from epsnet.core.network import Network
 from epsnet.core.target import Target
 from epsnet.enclosure.cover import cover
+from epsnet.enclosure.float64 import exact_error, power_of_two_above, rounding_of, with_rounding
 
 _CIRCUIT_WEIGHTS, _CIRCUIT_SLOPE = 60.0, 11.0
 """A squaring circuit within eps takes about 60 + 11 log(1/eps) weights here."""

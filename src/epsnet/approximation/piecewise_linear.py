@@ -16,15 +16,16 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from epsnet.approximation.float64 import exact_error, power_of_two_above, rounding_of, with_rounding
 from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Witness
 from epsnet.certify.errors import CertificateError, HypothesisError
 from epsnet.certify.rounding import round_down, round_up
-from epsnet.checker.rules.exact import linear_pieces, rounding_bound
+from epsnet.checker.rules.exact import linear_pieces
 from epsnet.core.network import Network
+from epsnet.core.rounding_error import rounding_bound
 from epsnet.core.target import Target
 from epsnet.enclosure.cover import cover
+from epsnet.enclosure.float64 import exact_error, power_of_two_above, rounding_of, with_rounding
 from epsnet.enclosure.tube import Path, minimal_link_path, outer_windows
 
 # The path is built in a tube that is narrower by this factor, so that rounding it to float64 cannot leave the real

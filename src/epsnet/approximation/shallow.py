@@ -29,13 +29,12 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from epsnet.approximation.float64 import exact_error, rounding_of, with_rounding
 from epsnet.certify.bound import Bound
 from epsnet.certify.certificate import Witness
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import CertificateError, DomainError, HypothesisError
 from epsnet.certify.rounding import ball, ball_arithmetic, round_down, round_up
-from epsnet.core.enclose import difference_range
+from epsnet.core.difference import difference_range
 from epsnet.core.functions import ACTIVATIONS, Function
 from epsnet.core.network import Network
 from epsnet.core.network import activation as look_up
@@ -43,6 +42,7 @@ from epsnet.core.realize import realize
 from epsnet.core.smooth import taylor
 from epsnet.core.target import Target
 from epsnet.enclosure.cover import bisect
+from epsnet.enclosure.float64 import exact_error, rounding_of, with_rounding
 
 Array = NDArray[np.float64]
 
@@ -98,7 +98,7 @@ def shallow_network(target: Target, eps: Fraction, *, activation: str = "tanh", 
         fits = _fits(problem, neurons, previous, np.random.Generator(np.random.Philox([seed, neurons])))
         for fit in sorted((fit for fit in fits if fit.error <= _ROOM * problem.eps), key=lambda fit: fit.curvature):
             try:
-                return certified(target, problem.network(fit, target.domain, activation), eps, _loose_cover)
+                return certified(target, problem.network(fit, target.domain, activation), eps)
             except CertificateError as error:
                 failure = error
         if fits:
@@ -159,7 +159,7 @@ def monomial_by_differences(activation: str, degree: int, h: Fraction) -> Shallo
         layers = [(inner, np.full(len(inner), float(center.mid()))), (outer, [constant])]
     network = Network.from_layers(layers, activation=activation)
     target = Target(f"x^{degree}", Box(-1, 1))
-    return certified(target, network, Fraction(bound) * Fraction(17, 16), _loose_cover)
+    return certified(target, network, Fraction(bound) * Fraction(17, 16))
 
 
 def _universal(activation: str) -> Function:
@@ -183,7 +183,19 @@ Search = Callable[[Target, Network, Fraction], tuple[float, Witness]]
 """What finds a cover: target, network and eps to the bound of the error in exact arithmetic and the tree."""
 
 
-def certified(target: Target, network: Network, eps: Fraction, search: Search) -> ShallowNetwork:
+def loose_cover(target: Target, network: Network, eps: Fraction) -> tuple[float, Witness]:
+    """Search for a cover that proves a bound halfway between the error and eps: tighter ones take more cells."""
+    x = np.linspace(float(target.domain.lower[0]), float(target.domain.upper[0]), 16 * _CHECK_NODES)
+    seen = Fraction(float(np.abs(target(x) - realize(network, x)).max()))
+    if seen >= eps:
+        raise CertificateError(
+            f"The network differs from the formula by {float(seen):.6g}. Ask for a larger eps.",
+            asked=float(eps), achieved=float(seen),
+        )  # fmt: skip
+    return cover_within(target, network, (seen + eps) / 2)
+
+
+def certified(target: Target, network: Network, eps: Fraction, search: Search = loose_cover) -> ShallowNetwork:
     """Prove sup |F - Phi| <= eps for the float64 realization of a network.
 
     Raises:
@@ -195,18 +207,6 @@ def certified(target: Target, network: Network, eps: Fraction, search: Search) -
     exact = exact_error(target, network, value, "taylor-cover", "cover", cells)
     error = with_rounding(exact, rounding)
     return ShallowNetwork(network, error, ((exact, tree),))
-
-
-def _loose_cover(target: Target, network: Network, eps: Fraction) -> tuple[float, Witness]:
-    """Search for a cover that proves a bound halfway between the error and eps: tighter ones take more cells."""
-    x = np.linspace(float(target.domain.lower[0]), float(target.domain.upper[0]), 16 * _CHECK_NODES)
-    seen = Fraction(float(np.abs(target(x) - realize(network, x)).max()))
-    if seen >= eps:
-        raise CertificateError(
-            f"The network differs from the formula by {float(seen):.6g}. Ask for a larger eps.",
-            asked=float(eps), achieved=float(seen),
-        )  # fmt: skip
-    return cover_within(target, network, (seen + eps) / 2)
 
 
 def cover_within(

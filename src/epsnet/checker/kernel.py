@@ -20,6 +20,7 @@ import numpy as np
 
 from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Certificate, Node, Witness
+from epsnet.certify.domain import Box
 from epsnet.certify.errors import CheckError, EpsnetError
 from epsnet.certify.hashing import sha256_arrays
 from epsnet.certify.rounding import ball_arithmetic
@@ -212,8 +213,11 @@ def _check_solution(solution: Solution) -> None:
         "The error bound is not an upper bound for this network and target. Build the solution anew.",
     )
     if isinstance(target, FunctionTarget):
+        about: tuple[str, Box | None] = "error", target.domain
+        if isinstance(target, NetworkTarget) and target.sample is not None:
+            about = target.quantity, None
         _require(
-            error.quantity == "error" and error.norm == target.norm and error.domain == target.domain,
+            (error.quantity, error.domain) == about and error.norm == target.norm,
             "The error bound is not about the norm and the domain of the target. Build the solution anew.",
         )
         _require(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -88,18 +89,22 @@ class Context:
             raise CheckError(f"The witness has no valid array {name!r}. Build it anew.")
         return array
 
+    def log(self) -> list[Any]:
+        """Return the log of the witness: JSON, one integer for each byte."""
+        text = self.array("log", "i")
+        plain = len(text) <= _MAX_LOG and bool(((text >= 0) & (text < 128)).all())
+        self.require(plain, "The log is malformed. Build it anew.")
+        steps = json.loads(text.astype(np.uint8).tobytes())
+        self.require(isinstance(steps, list), "The log is malformed. Build it anew.")
+        return steps
+
     def require_network(self, built: Network) -> None:
         """Require the network of the claim to be `built`, or what a log of `core.simplify` makes of it on the domain.
 
-        The log is JSON, one integer for each byte; every step is verified as it is taken again.
+        Every step of the log is verified as it is taken again.
         """
         if "log" in self.witness:
-            text = self.array("log", "i")
-            plain = len(text) <= _MAX_LOG and bool(((text >= 0) & (text < 128)).all())
-            self.require(plain, "The log is malformed. Build it anew.")
-            steps = json.loads(text.astype(np.uint8).tobytes())
-            self.require(isinstance(steps, list), "The log is malformed. Build it anew.")
-            built = replay(built, self.domain(), steps)
+            built = replay(built, self.domain(), self.log())
         self.require(
             built.sha256 == self.network.sha256,
             "The network is not that of the witness: the hash differs. Build it anew.",

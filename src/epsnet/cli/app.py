@@ -33,7 +33,8 @@ app.add_typer(study.app, name="study")
 PRESETS = ("mnist",)
 NORMS = ("sup", "L2")
 METHODS = (
-    "auto", "piecewise-linear", "hp", "deep", "shallow", "compositional", "greedy", "indicator", "universal", "train",
+    "auto", "piecewise-linear", "hp", "deep", "shallow", "precise", "compositional", "greedy", "indicator", "universal",
+    "program", "train",
 )  # fmt: skip
 COSTS = ("weights", "neurons", "depth", "bits")
 REQUIRABLE = ("PROVED", "VERIFIED", "STATISTICAL")
@@ -97,13 +98,16 @@ def learn(
     target: Annotated[
         str | None,
         typer.Argument(
-            help='A path to data, the preset "mnist", or a formula such as "exp(x)".', autocompletion=_complete_target
+            help='A formula such as "exp(x)", a path to data or to a network, or "mnist".',
+            autocompletion=_complete_target,
         ),
     ] = None,
-    on: Annotated[str | None, typer.Option("--on", help='Domain of a formula: "0,1" or "x=-4,4;y=0,1".')] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help='Domain of a formula or network: "0,1" or "x=-4,4;y=0,1".')
+    ] = None,
     eps: Annotated[str | None, typer.Option(help="Accuracy: norm of the error, or risk for data.")] = None,
     norm: Annotated[str, _one_of(NORMS)] = "sup",
-    cost: Annotated[str, _one_of(COSTS, "What is to be small: ")] = "weights",
+    cost: Annotated[str | None, _one_of(COSTS, "What is to be small (weights; a network: bits): ")] = None,
     weight_bound: Annotated[
         str | None, typer.Option(help='No weight may be larger: a number, or "polynomial" in 1/eps.')
     ] = None,
@@ -112,6 +116,10 @@ def learn(
     method: Annotated[str, _one_of(METHODS)] = "auto",
     require: Annotated[str | None, _one_of(REQUIRABLE, "Weakest kind of bound to accept: ")] = None,
     seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    bits: Annotated[int | None, typer.Option(help="A network: the most bits of the smaller one's file.", min=1)] = None,
+    accuracy: Annotated[
+        str | None, typer.Option(help="A network: the share of predictions on --data that stay the same.")
+    ] = None,
     data: Data = None,
     label: Label = None,
     hidden: Annotated[str | None, typer.Option(help='Training: widths of the hidden layers, "20,20".')] = None,
@@ -134,7 +142,7 @@ def learn(
         options: dict[str, Any] = {
             "on": on, "eps": eps, "norm": norm, "method": method, "require": require, "seed": seed, "data": data,
             "label": label, "formula": formula, "cost": cost, "weight_bound": weight_bound, "skips": skips,
-            "activation": activation,
+            "activation": activation, "bits": bits, "accuracy": accuracy,
         }  # fmt: skip
         training = {"hidden": hidden, "loss": loss, "optimizer": optimizer, "step_size": step_size, "epochs": epochs}
         if resume is not None:
@@ -149,18 +157,25 @@ def learn(
 
 
 def _present(solution: Solution, folder: Path, seconds: float, *, quiet: bool, as_json: bool) -> None:
-    from epsnet.cli.run import FIGURE_FILE, REPORT_FILE
+    from epsnet.cli.run import CODE_FILE, FIGURE_FILE, PROGRAM_FILE, REPORT_FILE
+    from epsnet.codec.files import sections
     from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, WITNESS_FILE
 
     names = {"solution": SOLUTION_FILE, "network": NETWORK_FILE, "witness": WITNESS_FILE}
-    names |= {"figure": FIGURE_FILE, "report": REPORT_FILE}
+    names |= {"code": CODE_FILE, "program": PROGRAM_FILE, "figure": FIGURE_FILE, "report": REPORT_FILE}
     paths = {key: folder / name for key, name in names.items() if (folder / name).exists()}
     files = {"folder": str(folder), **{key: str(path) for key, path in paths.items()}}
+    parts = sections(paths["code"].read_bytes()) if "code" in paths else None
     if as_json:
-        print_json({**describe(solution), "files": files, "seconds": round(seconds, 3)})
+        code = None if parts is None else asdict(parts)
+        print_json({**describe(solution), "code_bytes": code, "files": files, "seconds": round(seconds, 3)})
         return
     if not quiet:
         typer.echo(str(solution))
+        if parts is not None:
+            typer.echo(f"code      {parts}")
+        if "program" in paths:
+            typer.echo(f"program   {paths['program'].stat().st_size} bytes")
         for sentence in solution.stats.get("risk_decomposition", {}).get("advice", ()):
             typer.echo(f"advice    {sentence}")
         typer.echo(f"files     {folder}   ({', '.join(sorted(path.name for path in paths.values()))})")
@@ -180,7 +195,7 @@ def describe(solution: Solution) -> dict[str, Any]:
 
 @app.command()
 def check(
-    path: Annotated[Path, typer.Argument(help="The folder that learn, or inspect --out, wrote.")],
+    path: Annotated[Path, typer.Argument(help="The folder or .eps file that learn, or inspect --out, wrote.")],
     data: Data = None,
     label: Label = None,
     quiet: Quiet = False,
@@ -188,17 +203,22 @@ def check(
 ) -> None:
     """Re-derive every bound of a solution, or of an inspection, trusting nobody."""
     with errors_become_exit_codes():
+        from epsnet.approximation.programs import load_proved
         from epsnet.checker.kernel import check as re_derive
         from epsnet.cli.run import sample_of
+        from epsnet.codec.files import SUFFIX
         from epsnet.core.serial import STATEMENTS_FILE, load_solution, load_statements
+        from epsnet.core.solution import Statements
 
-        if (path / STATEMENTS_FILE).is_file():
-            found = load_statements(path)
-            report, proved = re_derive(found), {"network": found.network.size.to_json()}
-            head = []
+        if path.suffix == SUFFIX and not path.is_dir():
+            found = load_proved(path)
         else:
-            solution = load_solution(path)
-            found, report = solution, re_derive(solution, data=sample_of(solution, path, data, label))
+            found = load_statements(path) if (path / STATEMENTS_FILE).is_file() else load_solution(path)
+        if isinstance(found, Statements):
+            report, proved, head = re_derive(found), {"network": found.network.size.to_json()}, []
+        else:
+            solution = found
+            report = re_derive(solution, data=sample_of(solution, path, data, label))
             # Only what was re-derived: `result` is a sentence that anybody may have written.
             proved = {name: value for name, value in describe(solution).items() if name != "result"}
             head = [f"target       {solution.target}"]
@@ -247,7 +267,9 @@ def inspect(
     gap: Annotated[float, typer.Option(help="With --against: upper bound <= (1 + gap) lower bound.")] = 0.1,
     seconds: Annotated[float, typer.Option(help="With --against: stop by then; Ctrl-C stops too.")] = math.inf,
     html: Annotated[Path | None, typer.Option("--html", help="Write the page to this file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write all that is certified to this folder, for check.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all that is certified to this folder or .eps file, for check.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -276,7 +298,7 @@ def inspect(
             subject, on=box, data=sample, activation=activation, layers=names, cells=cells, level=level, seed=seed
         )
         if out is not None:
-            from epsnet.core.serial import save_statements
+            from epsnet.codec.files import save_statements
 
             save_statements(found.statements, out)
         if html is not None:
@@ -300,7 +322,7 @@ def _compare(
 ) -> None:
     from epsnet.certify.errors import DomainError
     from epsnet.cli.progress import BracketProgress
-    from epsnet.core.serial import save_solution
+    from epsnet.codec.files import save_solution
     from epsnet.inspection.compare import compare
 
     if box is None:
@@ -337,7 +359,7 @@ def construct(
     ] = None,
     parameters: Annotated[list[str] | None, typer.Argument(help="Its parameters, such as levels=9.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the network to this file: .safetensors keeps it exactly, .onnx exports.")
+        Path | None, typer.Option(help="Write the network to this file: .eps or .safetensors exactly, or .onnx.")
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -346,7 +368,7 @@ def construct(
     with errors_become_exit_codes():
         from epsnet.approximation.constructions import NAMES, find
         from epsnet.certify.errors import DomainError
-        from epsnet.core.serial import save_network
+        from epsnet.codec.files import save_network
 
         if name is None:
             found = [find(each) for each in NAMES]

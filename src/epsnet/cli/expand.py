@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epsnet.cli.output import Json, Quiet, errors_become_exit_codes, print_json
+from epsnet.cli.output import Json, Quiet, errors_become_exit_codes, print_json, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,12 @@ def expand(
         bool, typer.Option("--pursuit", help="Frames: improve the terms by hard thresholding pursuit.")
     ] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the image from the most terms, and the curves.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Signals in cdf2.2 or haar: write the network of the most terms to this folder.")
+    ] = None,
+    eps: Annotated[
+        str, typer.Option(help="Accuracy of this network for the sum; in haar it fixes the ramps.")
+    ] = "1e-6",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -60,6 +66,13 @@ def expand(
             ]
         if figure is not None:
             _draw(figure, signal, found, counts, peak)
+        solution = None
+        if out is not None:
+            from epsnet.codec.files import save_solution
+            from epsnet.learning.learn import learn
+
+            solution = learn(n_term.threshold(found[0], signal, min(counts[-1], found[0].size)), eps)
+            save_solution(solution, out)
         if as_json:
             print_json({"kind": "ESTIMATED", "shape": list(signal.shape), "expansions": rows})
             return
@@ -73,6 +86,10 @@ def expand(
             )
         if figure is not None:
             typer.echo(f"figure      {figure}")
+        if out is not None:
+            if not quiet:
+                typer.echo(str(solution))
+            typer.echo(f"epsnet check {quoted(out)}")
 
 
 def _draw(path: Path, signal: NDArray[np.float64], found: Any, counts: list[int], peak: float) -> None:

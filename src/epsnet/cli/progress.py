@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -78,3 +79,17 @@ class BracketProgress:
         if not self.quiet and now - self.last >= _EVERY:
             self.last = now
             print(f"{boxes:,} boxes   between {lower:.6g} and {upper:.6g}", file=sys.stderr, flush=True)
+
+
+class StageProgress:
+    """What a compression calls with each stage and facts about it; it writes a line for each network."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def __call__(self, stage: str, facts: Mapping[str, Any]) -> None:
+        """Show a network."""
+        if not self.quiet and "bits" in facts:
+            text = f"{facts.get('weights', 0):,} weights, {facts['bits']:,} bits"
+            error = f", error <= {facts['error']:.4g}" if "error" in facts else ""
+            print(f"{stage:<24} {text}{error}", file=sys.stderr, flush=True)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from epsnet.certify.bound import Kind
-from epsnet.certify.errors import CertificateError, DomainError, EpsnetError, HypothesisError, MissingExtraError
-from epsnet.cli.progress import EpochProgress
+from epsnet.certify.errors import CertificateError, DomainError, EpsnetError, MissingExtraError
+from epsnet.checker.kernel import check
+from epsnet.cli.progress import EpochProgress, StageProgress
+from epsnet.codec.files import save_solution
 from epsnet.core.grammar import parse
-from epsnet.core.serial import make_folder, save_solution
+from epsnet.core.serial import make_folder
 from epsnet.core.solution import Solution
 from epsnet.core.target import DataTarget, Target, read_domain
 from epsnet.data import Sample
@@ -25,13 +27,18 @@ from epsnet.learning.learn import learn
 from epsnet.learning.sources import PRESETS, open_source
 
 RUN_FILE, CHECKPOINT_FILE, FIGURE_FILE, REPORT_FILE = "run.json", "checkpoint.npz", "figure.svg", "report.html"
-_NETWORK_FILES = (".onnx", ".safetensors", ".pt", ".pth")
+CODE_FILE, PROGRAM_FILE = "solution.eps", "program.eps"
+_MOST_CODED = 2**17
+"""Connections of the largest network that is coded unasked; coding takes some seconds then."""
+_NETWORK_FILES = (".onnx", ".safetensors", ".eps", ".pt", ".pth")
+_NETWORK_OPTIONS = ("bits", "accuracy")
 _FORMULA_OPTIONS = ("cost", "weight_bound", "skips", "activation", "method", "seed")
 _KINDS = {kind.value: kind for kind in Kind if kind is not Kind.ESTIMATED}
 _TYPES: dict[str, tuple[type, ...]] = {
     "formula": (bool,), "skips": (bool,), "seed": (int,), "training": (dict,),
-    **dict.fromkeys(("target", "norm", "cost", "activation", "method"), (str,)),
-    **dict.fromkeys(("on", "eps", "weight_bound", "require", "data", "label"), (str, type(None))),
+    **dict.fromkeys(("target", "norm", "activation", "method"), (str,)),
+    **dict.fromkeys(("on", "eps", "cost", "weight_bound", "require", "data", "label", "accuracy"), (str, type(None))),
+    "bits": (int, type(None)),
 }  # fmt: skip
 
 
@@ -45,7 +52,7 @@ class Run:
     on: str | None = None
     eps: str | None = None
     norm: str = "sup"
-    cost: str = "weights"
+    cost: str | None = None
     weight_bound: str | None = None
     skips: bool = False
     activation: str = "relu"
@@ -54,7 +61,14 @@ class Run:
     seed: int = 0
     data: str | None = None
     label: str | None = None
+    bits: int | None = None
+    accuracy: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def network(self) -> bool:
+        """Whether the target is a network."""
+        return not self.formula and _is_network(self.target)
 
     @classmethod
     def plan(
@@ -63,10 +77,14 @@ class Run:
         """Decide what TARGET is (an existing path, then a preset, then a formula) and refuse what does not fit."""
         if target is None or not target.strip():
             raise DomainError(
-                'There is no target. Give a path to data, the preset "mnist", or a formula such as "exp(x)".'
+                'There is no target. Give a formula such as "exp(x)", a path to data or to a network, or "mnist".'
             )
         is_data = not formula and (os.path.lexists(target) or target in PRESETS)
-        if is_data:
+        if is_data and _is_network(target):
+            _refuse_for_network(target, options, training)
+        elif any(options[name] is not None for name in _NETWORK_OPTIONS):
+            raise DomainError("--bits and --accuracy are for networks, the target is none. Leave them out.")
+        elif is_data:
             _refuse_for_data(target, options)
             if target in PRESETS and os.path.lexists(target):
                 # Stored as data, so that the path also wins when the run is resumed or checked from another place.
@@ -134,7 +152,10 @@ class Run:
 
     def execute(self, *, resume: bool, quiet: bool) -> Solution:
         """Learn, save and draw. The best solution is kept when eps is not reached, the progress on an interruption."""
-        solve, sample = self._formula() if self.formula else self._data(resume, quiet)
+        if self.network:
+            solve, sample = self._network(quiet)
+        else:
+            solve, sample = self._formula() if self.formula else self._data(resume, quiet)
         with self._output():
             try:
                 solution = solve()
@@ -174,6 +195,25 @@ class Run:
         target = Target(self.target, domain, self.norm, names)  # type: ignore[arg-type]
         return lambda: learn(target, self.eps, **self._common()), lambda: None
 
+    def _network(self, quiet: bool) -> tuple[Callable[[], Solution], Callable[[], Sample | None]]:
+        from epsnet.compression.compress import compress
+        from epsnet.inspection.subject import fitted, read_network
+
+        network = read_network(self.target)[0]
+        if self.on is not None:
+            on: Any = fitted(read_domain(self.on)[0], network)
+        else:
+            on = open_source(self.data or "", label=self.label).train().matrix()
+        names = ("eps", "bits", "accuracy", "norm", "cost")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+        def solve() -> Solution:
+            solution = compress(network, on, **options, progress=StageProgress(quiet))
+            check(solution)
+            return solution
+
+        return solve, lambda: None
+
     def _data(self, resume: bool, quiet: bool) -> tuple[Callable[[], Solution], Callable[[], Sample | None]]:
         source = open_source(self.target, data=self.data, label=self.label, seed=self.seed)
         checkpoint = self.folder / CHECKPOINT_FILE
@@ -200,6 +240,13 @@ class Run:
 
     def _keep(self, solution: Solution, sample: Callable[[], Sample | None]) -> None:
         save_solution(solution, self.folder)
+        for name in (CODE_FILE, PROGRAM_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+        if "program" in solution.stats:
+            (self.folder / PROGRAM_FILE).write_bytes(bytes.fromhex(solution.stats["program"]))
+        if solution.size.connections <= _MOST_CODED:
+            with contextlib.suppress(DomainError):
+                save_solution(solution, self.folder / CODE_FILE)
         try:
             from epsnet.report.document import write_report
             from epsnet.report.figures import draw
@@ -220,11 +267,20 @@ def _widths(text: str) -> list[int]:
         ) from None
 
 
+def _is_network(target: str) -> bool:
+    return Path(target).suffix.lower() in _NETWORK_FILES
+
+
+def _refuse_for_network(target: str, options: Mapping[str, Any], training: Mapping[str, Any]) -> None:
+    if training or options["skips"] or options["weight_bound"] or options["method"] != "auto":
+        raise DomainError(f"The target {target} is a network: give it --eps, --bits or --accuracy, and --cost.")
+    if sum(options[name] is not None for name in ("eps", *_NETWORK_OPTIONS)) != 1:
+        raise DomainError("A smaller network needs one goal. Give --eps, --bits or --accuracy.")
+    if (options["on"] is None) == (options["data"] is None):
+        raise DomainError("The error counts on a box or at points. Give one: --on 0,1 for every input, or --data FILE.")
+
+
 def _refuse_for_data(target: str, options: Mapping[str, Any]) -> None:
-    if Path(target).suffix.lower() in _NETWORK_FILES:
-        raise HypothesisError(
-            f"{target} holds a network, which cannot be a target yet. Give data (idx, npz, csv) or a formula."
-        )
     if options["data"] and target not in PRESETS:
         raise DomainError(f"--data is for presets, the target {target} is the data itself. Leave one of them out.")
     if options["on"] or options["norm"] != "sup":

@@ -1,6 +1,7 @@
 r"""How far the float64 evaluation of a network can be from its exact realization: an a-priori bound.
 
-For a neuron with n products and one bias, in any order of summation and with or without fused multiply-add,
+For a neuron with n products, not counting those with 0, and one bias, in any order of summation and with or without
+fused multiply-add,
 
 $$ |fl(A y + b) - (A y + b)| \le \gamma_{n+2} (|A| |y| + |b|) + (n + 1) \eta, $$
 
@@ -17,16 +18,18 @@ multiply errors by 3 in every layer.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epsnet.certify.domain import Box
 from epsnet.certify.errors import PrecisionError
-from epsnet.certify.rounding import gamma
+from epsnet.certify.rounding import gamma, round_down, round_up
 from epsnet.core.functions import Function
-from epsnet.core.linear_maps import Dense, Exact, LinearMap
+from epsnet.core.linear_maps import Convolution, Dense, Exact, LinearMap, Sparse
 from epsnet.core.network import Layer, Network
 
 LIBRARY_ULPS = 16
@@ -74,7 +77,7 @@ def float64_error(network: Network, lower: NDArray[np.float64], upper: NDArray[n
                 radius = radius + absolute.apply(half)
                 size = size + absolute.apply(np.abs(middle) + half + inherited + own)
                 error = error + absolute.apply(own) + _passed_on(linear, absolute, inherited, groups[source])
-                terms += linear.shape[1]
+                terms += _most_products(linear)
             size = size * _INFLATE + _ETA
             error = error * _INFLATE + _ETA
             rounding = float(gamma(terms + 2)) * _INFLATE * size
@@ -90,6 +93,22 @@ def float64_error(network: Network, lower: NDArray[np.float64], upper: NDArray[n
     return np.where(overflow[:, None], np.inf, (errors[-1][0] + errors[-1][1]) * _INFLATE)
 
 
+def rounding_bound(network: Network, domain: Box) -> float:
+    """Return sup |float64 evaluation - R(Phi)| over the float64 points of a box, all outputs."""
+    lower = np.array([[round_down(end) for end in domain.lower]])
+    upper = np.array([[round_up(end) for end in domain.upper]])
+    return float(float64_error(network, lower, upper).max())
+
+
+def _most_products(linear: LinearMap) -> int:
+    """Return the most nonzero entries of a row: to multiply with 0 and to add 0 is exact."""
+    if isinstance(linear, Convolution):
+        return linear.shape[1]
+    if isinstance(linear, Dense):
+        return int(np.count_nonzero(linear.weight, axis=1).max())
+    return int(np.bincount(linear.entries()[0]).max(initial=0))
+
+
 @dataclass(frozen=True, slots=True)
 class _Groups:
     """ReLU neurons with the same weights: their numbers by falling bias, and where each group starts."""
@@ -100,13 +119,19 @@ class _Groups:
 
 def _groups(layer: Layer, bias: NDArray[np.float64]) -> _Groups | None:
     """Return the groups of a layer, or None if no two neurons share their weights or not all are ReLUs."""
-    if set(layer.activations) != {"relu"} or not all(isinstance(linear, Dense) for _, linear in layer.terms):
+    if set(layer.activations) != {"relu"} or not all(isinstance(linear, Dense | Sparse) for _, linear in layer.terms):
         return None
-    rows = np.concatenate([linear.weight for _, linear in layer.terms if isinstance(linear, Dense)], axis=1) + 0.0
-    keys: dict[bytes, list[int]] = {}
-    for neuron, row in enumerate(rows):
-        keys.setdefault(row.tobytes(), []).append(neuron)
-    if len(keys) == len(rows):
+    shared: list[list[bytes]] = [[] for _ in range(layer.outputs)]
+    for _, linear in layer.terms:
+        rows, columns, values = linear.entries()
+        ends = np.searchsorted(rows, np.arange(layer.outputs + 1))
+        numbers = np.array(values, dtype=np.float64)
+        for neuron, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
+            shared[neuron] += [columns[start:end].tobytes(), b"", numbers[start:end].tobytes(), b""]
+    keys: dict[tuple[bytes, ...], list[int]] = {}
+    for neuron, parts in enumerate(shared):
+        keys.setdefault(tuple(parts), []).append(neuron)
+    if len(keys) == layer.outputs:
         return None
     members = [sorted(group, key=lambda neuron: -bias[neuron]) for group in keys.values()]
     starts = np.cumsum([0, *(len(group) for group in members[:-1])])
@@ -117,20 +142,29 @@ def _passed_on(
     linear: LinearMap, absolute: LinearMap, inherited: NDArray[np.float64], groups: _Groups | None
 ) -> NDArray[np.float64]:
     """Bound the change of A y when the neurons y inherit these errors, as many rows as there are boxes."""
-    if groups is None or linear.shape[0] * linear.shape[1] > _MAX_TERMS:
+    if groups is None or linear.connections > _MAX_TERMS:
         return absolute.apply(inherited)
     rows, columns, entries = linear.entries()
-    matrix = np.zeros(linear.shape)
-    matrix[rows, columns] = [float(entry) for entry in entries]
-    sums = np.cumsum(matrix[:, groups.order], axis=1)
-    before = np.concatenate([np.zeros((len(sums), 1)), sums], axis=1)[:, groups.starts]
-    widths = np.diff([*groups.starts, sums.shape[1]])
-    slopes = np.abs(sums - np.repeat(before, widths, axis=1))
-    # The running sums are rounded: by less than this share of the sums of absolute values.
-    slack = float(gamma(2 * sums.shape[1] + 2)) * np.abs(matrix).sum(axis=1, keepdims=True)
-    steepest = np.maximum.reduceat(slopes, groups.starts, axis=1) + slack
+    values = np.array([float(entry) for entry in entries])
+    place = np.empty(linear.shape[1], dtype=np.int64)
+    place[groups.order] = np.arange(linear.shape[1])
+    owner = np.searchsorted(groups.starts, place[columns], side="right") - 1
+    order = np.lexsort((place[columns], rows))
+    rows, owner, values = rows[order], owner[order], values[order]
+    # The entries of one row that belong to one group, by falling bias, are one segment.
+    starts = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0))
+    lengths = np.diff(starts, append=len(rows))
+    sums, steepest, sizes = (np.zeros(len(starts)) for _ in range(3))
+    for k in range(lengths.max(initial=0)):
+        longer = lengths > k
+        step = values[starts[longer] + k]
+        sums[longer] += step
+        sizes[longer] += np.abs(step)
+        np.maximum(steepest, np.abs(sums), out=steepest)
+    # The sums are rounded: by less than this share of the sums of absolute values.
+    slopes = steepest + float(gamma(2 * int(lengths.max(initial=0)) + 2)) * sizes
     largest = np.maximum.reduceat(inherited[:, groups.order], groups.starts, axis=1)
-    return largest @ steepest.T
+    return Sparse((linear.shape[0], len(groups.starts)), rows[starts], owner[starts], slopes).apply(largest)
 
 
 def _within_bounds(layer: Layer) -> bool:

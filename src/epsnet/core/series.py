@@ -1,4 +1,4 @@
-r"""Taylor models of a formula in one variable: f(c + h) with all its coefficients in balls.
+r"""Taylor models of a formula or a network in one variable: f(c + h) with all its coefficients in balls.
 
 $$ f(c + h) = \sum_{i < n} f_i h^i + f_n h^n, \qquad f_i = f^{(i)}(c) / i!, \quad f_n \in f^{(n)}(X) / n!, $$
 
@@ -18,6 +18,8 @@ from epsnet.core.enclose import jet_range
 from epsnet.core.evaluate import Jet, fold
 from epsnet.core.expression import CONSTANTS, Expression
 from epsnet.core.functions import UNKNOWN, Function
+from epsnet.core.network import Network
+from epsnet.core.realize import forward
 
 ORDER = 8
 """n. python-flint computes series to at least n + 1 coefficients by default."""
@@ -111,6 +113,14 @@ def evaluate_series(expression: Expression, variable: Series) -> Series:
         return result
 
     return fold(expression, leaf=leaf, function=_apply, power=power)
+
+
+def network_series(network: Network, variable: Series) -> Series:
+    """Return the power series of the first output of a network with one input, at a series for that input."""
+    values = forward(
+        network, [variable], constant=lambda bias: constant(ball(bias)), multiplier=ball, activate=_apply
+    )
+    return values[-1][0]
 
 
 def series_range(at_center: Series, on_interval: Series, radius: arb) -> tuple[arb, arb]:

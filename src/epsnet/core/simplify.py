@@ -16,6 +16,9 @@ arguments as functions on the box. No step changes the function that a remaining
 once, by `argument_ranges` in exact rationals, hold until the end. Neurons of convolutions and neurons that convolutions
 read are left alone, so that convolutions remain.
 
+A *plain* simplification takes only what leaves a plain network of float64 weights behind, if it was one: affine layers
+are substituted as a whole, nothing is reflected, and no step is taken that makes a weight that is no float64 number.
+
 `simplify` searches for steps, `replay` verifies each of them anew; both change the network in `_Graph.apply` only.
 """
 
@@ -29,7 +32,7 @@ from typing import Any
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import CheckError
 from epsnet.core.functions import Function
-from epsnet.core.linear_maps import Convolution
+from epsnet.core.linear_maps import Convolution, is_float64
 from epsnet.core.matrices import Entries, bias_vector, linear_map
 from epsnet.core.network import Layer, Network
 from epsnet.core.ranges import Range, argument_ranges
@@ -65,7 +68,9 @@ class Simplification:
     log: tuple[Step, ...]
 
 
-def simplify(network: Network, domain: Box) -> Simplification:
+def simplify(
+    network: Network, domain: Box, *, ranges: Sequence[Sequence[Range]] | None = None, plain: bool = False
+) -> Simplification:
     """Return a network with the same values on a box and no more weights; see the module for the steps.
 
     Weights that are no float64 numbers afterwards are kept as rationals.
@@ -73,6 +78,8 @@ def simplify(network: Network, domain: Box) -> Simplification:
     Args:
         network: Phi: R^d -> R^m.
         domain: a box in R^d.
+        ranges: of the arguments of all neurons on the box, layer by layer, where more is known than `argument_ranges`.
+        plain: whether to keep a plain network of float64 weights plain.
 
     Raises:
         DomainError: the box has another dimension than the input.
@@ -83,13 +90,14 @@ def simplify(network: Network, domain: Box) -> Simplification:
         >>> print(simplify(compose(hat, identity(1, 3)), Box(0, 1)).network)
         Phi: R^1 -> R^1   1 -> 1 relu -> 1 + y0   depth L = 2, weights M = 4, |weights| <= 4
     """
-    graph = _Graph.of(network, domain)
+    graph = _Graph.of(network, domain, ranges)
+    graph.plain = plain
     log: list[Step] = []
     while True:
         before = len(log)
         for layer in range(1, len(network.layers)):
             log += _search_single(graph, layer)
-            log += _search_pairs(graph, layer)
+            log += _search_pairs(graph, layer, ("merge",) if plain else ("merge", "reflect"))
         for layer in range(1, len(network.layers)):
             log += _search_substitutions(graph, layer)
         for layer in reversed(range(1, len(network.layers))):
@@ -98,14 +106,22 @@ def simplify(network: Network, domain: Box) -> Simplification:
             return Simplification(graph.build() if log else network, tuple(log))
 
 
-def replay(network: Network, domain: Box, log: Iterable[Step]) -> Network:
+def replay(
+    network: Network, domain: Box, log: Iterable[Step], ranges: Sequence[Sequence[Range]] | None = None
+) -> Network:
     """Take the steps of a log again, verifying the condition of each, and return the network they lead to.
+
+    Args:
+        network: Phi.
+        domain: the box.
+        log: the steps.
+        ranges: as for `simplify`; the caller answers for them.
 
     Raises:
         CheckError: a step is malformed, or its condition does not hold.
         DomainError: the box has another dimension than the input.
     """
-    graph = _Graph.of(network, domain)
+    graph = _Graph.of(network, domain, ranges)
     steps = 0
     for step in log:
         graph.apply(step)
@@ -118,17 +134,19 @@ class _Graph:
     """A network neuron by neuron: what each reads, in rationals, and who reads it."""
 
     network: Network
-    ranges: list[list[Range]]
+    ranges: Sequence[Sequence[Range]]
     rows: dict[Node, dict[Node, Fraction]] = field(default_factory=dict)
     bias: dict[Node, Fraction] = field(default_factory=dict)
     functions: dict[Node, Function] = field(default_factory=dict)
     readers: dict[Node, set[Node]] = field(default_factory=dict)
     pinned: set[Node] = field(default_factory=set)
     """Neurons that stay: the outputs, those of convolutions, and those that convolutions read."""
+    plain: bool = False
+    """Whether the search has to keep the network plain and its weights float64 numbers."""
 
     @classmethod
-    def of(cls, network: Network, domain: Box) -> _Graph:
-        graph = cls(network, argument_ranges(network, domain))
+    def of(cls, network: Network, domain: Box, ranges: Sequence[Sequence[Range]] | None) -> _Graph:
+        graph = cls(network, argument_ranges(network, domain) if ranges is None else ranges)
         widths = [network.inputs, *(layer.outputs for layer in network.layers)]
         graph.readers = {(0, i): set() for i in range(network.inputs)}
         for number, layer in enumerate(network.layers, start=1):
@@ -243,6 +261,14 @@ class _Graph:
             changed[reader] = row, bias
         return change, changed
 
+    def allows(self, nodes: Sequence[Node], values: Sequence[Affine]) -> bool:
+        """Tell whether the search may let neurons give way to `values`: M does not grow, and what is plain stays so."""
+        change, changed = self.effect(nodes, values)
+        if change > 0 or not self.plain:
+            return change <= 0
+        numbers = (number for row, bias in changed.values() for number in (bias, *row.values()))
+        return all(map(is_float64, numbers))
+
     def apply(self, step: Step) -> None:
         """Verify the condition of a step and take it. CheckError if it does not hold, or M would grow."""
         kind, nodes, into = self._read(step)
@@ -307,16 +333,17 @@ def _take(graph: _Graph, step: Step) -> Step:
 def _search_single(graph: _Graph, layer: int) -> list[Step]:
     log = []
     for node in graph.free(layer):
-        kinds = (kind for kind in ("dead", "inactive", "constant") if graph.value(kind, node) is not None)
-        if (kind := next(kinds, None)) is not None:
+        values = {kind: graph.value(kind, node) for kind in ("dead", "inactive", "constant")}
+        kind = next((kind for kind, value in values.items() if value is not None), None)
+        if kind is not None and (value := values[kind]) is not None and graph.allows([node], [value]):
             log.append(_take(graph, {"step": kind, "layer": layer, "neuron": node[1]}))
     return log
 
 
-def _search_pairs(graph: _Graph, layer: int) -> list[Step]:
+def _search_pairs(graph: _Graph, layer: int, kinds: Sequence[str]) -> list[Step]:
     """Merge neurons with proportional arguments, then reflect those with opposite ones."""
     log: list[Step] = []
-    for kind in ("merge", "reflect"):
+    for kind in kinds:
         first: dict[Any, Node] = {}
         for node in graph.free(layer):
             if not graph.rows[node]:
@@ -324,7 +351,7 @@ def _search_pairs(graph: _Graph, layer: int) -> list[Step]:
             key = graph.key(node)[0]
             into = first.setdefault(key if kind == "merge" else frozenset((key, graph.mirrored(key))), node)
             value = graph.value(kind, node, into)
-            if value is not None and graph.effect([node], [value])[0] <= 0:
+            if value is not None and graph.allows([node], [value]):
                 log.append(_take(graph, {"step": kind, "layer": layer, "neuron": node[1], "into": into[1]}))
     return log
 
@@ -332,11 +359,15 @@ def _search_pairs(graph: _Graph, layer: int) -> list[Step]:
 def _search_substitutions(graph: _Graph, layer: int) -> list[Step]:
     """Try linear neurons one by one, then those left together: a product of matrices may be smaller than both."""
     log = []
-    linear = [node for node in graph.free(layer) if graph.slope(node) is not None and graph.readers[node]]
-    for group in (*([node] for node in linear), linear):
+    alive = graph.free(layer)
+    linear = [node for node in alive if graph.slope(node) is not None and graph.readers[node]]
+    groups = [*([node] for node in linear), linear]
+    if graph.plain:
+        groups = [linear] if linear == alive else []
+    for group in groups:
         left = [node for node in group if node in graph.rows]
         values = [value for value in (graph.value("substitute", node) for node in left) if value is not None]
-        if left and graph.effect(left, values)[0] <= 0:
+        if left and graph.allows(left, values):
             neurons = [node[1] for node in left]
             log.append(_take(graph, {"step": "substitute", "layer": layer, "neurons": neurons}))
     return log

@@ -8,16 +8,17 @@ from typing import Any
 
 from epsnet.certify.bound import Bound
 from epsnet.certify.certificate import Certificate
+from epsnet.core.expansion_target import ExpansionTarget
 from epsnet.core.network import Network
 from epsnet.core.network_target import NetworkTarget
 from epsnet.core.size import Size
 from epsnet.core.target import DataTarget, Target
 
-FunctionTarget = Target | NetworkTarget
-"""A formula or a network."""
+FunctionTarget = Target | NetworkTarget | ExpansionTarget
+"""A formula, a network or an expansion."""
 
 AnyTarget = FunctionTarget | DataTarget
-"""A formula, a network, or a sample."""
+"""A function or a sample."""
 
 
 @dataclass(frozen=True, eq=False)

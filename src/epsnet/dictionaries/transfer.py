@@ -1,45 +1,110 @@
-r"""Expansions in piecewise-linear wavelets as ReLU networks: exactly the same function, O(1) weights for each atom.
+r"""Transfer: from an expansion to a network with O(1) weights for each atom and a certified error.
 
-**CDF(2,2).** With s = 2^{j+1} x - (2k + 1), p = rho(s), q = rho(-s), an atom of `LinearWavelets` is
+The atoms of a dictionary are one or a few generators composed with affine maps (`dictionaries.molecules`), and the
+network of an expansion holds the network of its generator once for every atom: `transfer`. What is proved of the sum is
+the theorem in `core.transfer`, for the network as it is stored also with the rounding of one evaluation in float64.
 
-$$ 8 \psi_{j,k} = \rho(9 - 9p - 9q) - \rho(3 - p - q) \quad\text{(and at an end of [0, 1] minus } \rho(2 - 2^{j+1} x)
-   \text{ or its mirror image)}, $$
+Wavelet expansions by lifting and by PyWavelets become expansions in such atoms exactly:
 
-because p + q = |s|. All coefficients but those of the expansion are integers, so that what is stored in float64 is
-exact, and the neurons of the second layer vanish outside the support of their atom: the rounding at x comes from the
-O(J) atoms around x. An inner wavelet takes 12 weights and 4 neurons, one at an end 4 weights more for each end, a hat
-of level 0 at most 4.
+**CDF(2,2).** With T(s) = rho(1 - |s|) and s = 2^{j+1} x - (2k + 1), an atom of `LinearWavelets` is
+9/8 T(s) - 3/8 T(s/3), and at an end of [0, 1] minus T(2^j x)/4 or T(2^j (1 - x))/4. An inner wavelet takes 12 weights,
+one at an end 8 more for each end, a hat of level 0 takes 8; all weights but the coefficients have few bits.
 
-**Haar.** A step function with jumps a_i at t_i in (0, 1) becomes the sum of ramps of width delta,
-
-$$ \Phi(x) = y_0 + \sum_i a_i\, \rho\bigl(1 - \rho(\tfrac12 - (x - t_i)/\delta)\bigr), \qquad
-   \|f - \Phi\|_{L^2(0,1)}^2 = \frac{\delta}{12} \sum_i a_i^2, $$
-
-if delta is at most every t_i - t_{i-1} and at most 2 t_1 and 2 (1 - t_n). Proof: then no two ramps meet and none leaves
-[0, 1]; on one the error is a_i times 1/2 - |x - t_i|/delta in absolute value, whose square has the integral delta/12.
-A jump takes 5 weights, an atom has at most 3 jumps.
+**Haar.** Step functions become sums of ramps (`core.ramps`): 5 weights for each jump, at most 3 jumps for each atom.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from epsnet.certify.domain import Real, exact
+import numpy as np
+
+from epsnet.certify.bound import Bound, Kind, Norm
+from epsnet.certify.certificate import Certificate, Witness
+from epsnet.certify.domain import Box, Real, exact
 from epsnet.certify.errors import DomainError, HypothesisError
-from epsnet.core.gates import Form, Gates
+from epsnet.certify.rounding import round_up
+from epsnet.checker.rules.expansion import hypotheses
+from epsnet.checker.rules.ramps import hypotheses as ramp_hypotheses
+from epsnet.core.expansion_target import ExpansionTarget
 from epsnet.core.network import Network
+from epsnet.core.ramps import StepFunction
+from epsnet.core.serial import network_bytes
+from epsnet.core.solution import Solution
+from epsnet.core.transfer import expansion_error, expansion_network, upper_root
 from epsnet.dictionaries.dictionary import Expansion
 from epsnet.dictionaries.linear_wavelets import LinearWavelets
+from epsnet.dictionaries.molecules import CDF22, HAT, Atoms, dilated
 from epsnet.dictionaries.wavelets import Wavelets
+from epsnet.enclosure.float64 import rounding_of, with_rounding
+
+UNIT = Box(0, 1)
 
 
-def linear_wavelet_network(expansion: Expansion) -> Network:
-    """Return the network that equals an expansion in `LinearWavelets` on [0, 1].
+@dataclass(frozen=True, slots=True, eq=False)
+class Transfer:
+    """A network for an expansion.
 
-    Size: at most 12 weights for each inner wavelet, 16 for one at an end (20 for that of level 0); depth 3.
+    Attributes:
+        network: Phi.
+        target: the expansion.
+        error: ||f - Phi|| in the norm of the target: in the sup norm for the float64 network, in L2 for the exact one.
+        witnesses: what the rules need, for `Certificate.of`.
+    """
+
+    network: Network
+    target: ExpansionTarget
+    error: Bound
+    witnesses: tuple[tuple[Bound, Witness], ...]
+
+    def solution(self) -> Solution:
+        """Return it as a solution, which can be checked, saved and shown."""
+        certificate = Certificate.of((self.error,), self.witnesses)
+        return Solution(self.network, self.target, self.error, 8 * len(network_bytes(self.network)), certificate)
+
+
+Parts = Sequence[tuple[Atoms, Sequence[float]]]
+"""Atoms of one generator with their coefficients, for one or more generators."""
+
+
+def expansion_target(parts: Parts, domain: Box = UNIT, norm: Norm = "sup") -> ExpansionTarget:
+    """Return an expansion as a target. DomainError if shapes do not fit."""
+    return ExpansionTarget(tuple(atoms.part(coefficients) for atoms, coefficients in parts), domain, norm)
+
+
+def transfer(parts: Parts, domain: Box = UNIT, norm: Norm = "sup") -> Transfer:
+    """Return the network of an expansion, with the bound that the checker re-derives.
+
+    Args:
+        parts: the atoms; the networks of different generators have to be of the same depth.
+        domain: where the error is measured.
+        norm: "sup" or "L2".
+
+    Raises:
+        DomainError: shapes do not fit.
+        HypothesisError: the generators differ in depth, or an argument is farther out than one of them is known.
+    """
+    generators, target = [atoms.generator for atoms, _ in parts], expansion_target(parts, domain, norm)
+    network, found = expansion_network(target, generators), expansion_error(target, generators)
+    least = found.sup if norm == "sup" else found.l2
+    error = Bound(
+        quantity="error", sense="<=", value=round_up(least), norm=norm, measure=None if norm == "sup" else "Lebesgue",
+        domain=domain, kind=Kind.VERIFIED if least else Kind.PROVED, theorem="expansion-error", rule="expansion",
+        hypotheses=hypotheses(target), network=network.sha256, target=target.sha256,
+    )  # fmt: skip
+    log = json.dumps([generator.to_json() for generator in generators]).encode()
+    witnesses = ((error, {"log": np.frombuffer(log, dtype=np.int8)}),)
+    whole = with_rounding(error, rounding_of(network, domain)) if norm == "sup" else error
+    return Transfer(network, target, whole, witnesses)
+
+
+def linear_wavelet_atoms(expansion: Expansion) -> list[tuple[Atoms, list[float]]]:
+    """Return an expansion in `LinearWavelets` as wavelets and hats, exactly the same function on [0, 1].
 
     Raises:
         HypothesisError: the atoms are others, or there is none.
@@ -47,69 +112,32 @@ def linear_wavelet_network(expansion: Expansion) -> Network:
     dictionary = expansion.dictionary
     if not isinstance(dictionary, LinearWavelets) or not len(expansion):
         raise HypothesisError("The expansion has no piecewise-linear wavelets. Expand in LinearWavelets.")
-    gates = Gates(1)
-    (x,) = gates.inputs
-    first: list[Form] = []
-    # Each neuron of the second layer: c + sum of the weights of neurons of the first, and its weight in the output.
-    second: list[tuple[int, dict[int, int], Fraction]] = []
-
-    def ramp(form: Form, weight: Fraction) -> None:
-        """Add weight * rho(form), of a form whose rho the second layer only passes on."""
-        second.append((0, {len(first): 1}, weight))
-        first.append(form)
-
-    for index, value in zip(expansion.indices.tolist(), map(Fraction, expansion.coefficients.tolist()), strict=True):
+    wavelets: list[tuple[float, float, float]] = []
+    hats: list[tuple[float, float, float]] = []
+    for index, value in zip(expansion.indices.tolist(), expansion.coefficients.tolist(), strict=True):
         j, k = dictionary.level(index)
         if j < 0:
-            ramp(x if k else 1 - x, value)
+            hats.append((value, 1.0, float(k)))
             continue
-        scale = 2 ** (j + 1)
-        s = scale * x - (2 * k + 1)
-        left, right = len(first), len(first) + 1
-        first += [s, -s]
-        second += [(9, {left: -9, right: -9}, value / 8), (3, {left: -1, right: -1}, -value / 8)]
-        if k == 0:
-            ramp(2 - scale * x, -value / 8)
-        if k == 2**j - 1:
-            ramp(scale * x - (scale - 2), -value / 8)
-    gates.relu(*first)
-    hidden = [
-        Form(1, {neuron: Fraction(weight) for neuron, weight in weights.items()}, Fraction(constant))
-        for constant, weights, _ in second
-    ]
-    gates.relu(*hidden)
-    return gates.network(Form(2, {neuron: weight for neuron, (_, _, weight) in enumerate(second)}))
+        wavelets.append((value, 2.0 ** (j + 1), (2 * k + 1) / 2.0 ** (j + 1)))
+        ends = [end for end, inner in ((0.0, 0), (1.0, 2**j - 1)) if k == inner]
+        hats += [(-value / 4, 2.0**j, end) for end in ends]
+    found = []
+    for generator, own in ((CDF22, wavelets), (HAT, hats)):
+        if own:
+            values, scales, centers = zip(*own, strict=True)
+            found.append((dilated(generator, np.array(scales)[:, None], np.array(centers)[:, None]), list(values)))
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class StepFunction:
-    """A step function on [0, 1]: `start` on the first piece, then `jumps`, (t_i, a_i) with 0 < t_1 < ... < t_n < 1."""
+def linear_wavelet_network(expansion: Expansion) -> Network:
+    """Return the network that equals an expansion in `LinearWavelets` on [0, 1]; its depth is 3.
 
-    start: Fraction
-    jumps: tuple[tuple[Fraction, Fraction], ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "start", exact(self.start, "value"))
-        jumps = tuple((exact(t, "place of a jump"), exact(a, "jump")) for t, a in self.jumps)
-        places = [Fraction(0), *(t for t, _ in jumps), Fraction(1)]
-        if any(a >= b for a, b in pairwise(places)):
-            raise DomainError(
-                "The jumps of a step function are not in order inside (0, 1). Sort them, each place once."
-            )
-        object.__setattr__(self, "jumps", jumps)
-
-    def __call__(self, x: Real) -> Fraction:
-        """Return the value at x, that of the right side at a jump."""
-        place = exact(x)
-        return self.start + sum((a for t, a in self.jumps if t <= place), Fraction(0))
-
-    @property
-    def widest(self) -> Fraction:
-        """The largest width for which ramps neither meet nor leave [0, 1]."""
-        places = [t for t, _ in self.jumps]
-        if not places:
-            return Fraction(1)
-        return min([2 * places[0], 2 * (1 - places[-1]), *(b - a for a, b in pairwise(places))])
+    Raises:
+        HypothesisError: the atoms are others, or there is none.
+    """
+    parts = linear_wavelet_atoms(expansion)
+    return expansion_network(expansion_target(parts), [atoms.generator for atoms, _ in parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +159,7 @@ def haar_steps(expansion: Expansion) -> StepFunction:
     """Return a one-dimensional Haar expansion as a step function on [0, 1].
 
     Samples are the values on n = m 2^levels equal intervals. The heights c 2^{-l/2} of the atoms on 2^l samples are
-    rounded to float64; all that follows from them is exact, so that a jump that cancels leaves none.
+    rounded to float64 and summed exactly, so that a jump that cancels leaves none; the sums are rounded again.
 
     Raises:
         HypothesisError: the atoms are not those of the Haar basis in one variable.
@@ -153,7 +181,8 @@ def haar_steps(expansion: Expansion) -> StepFunction:
             steps[Fraction(place, count) + k * width] += (after - before) * height
     start = steps.pop(Fraction(0), Fraction(0))
     steps.pop(Fraction(1), None)
-    return StepFunction(start, tuple((t, a) for t, a in sorted(steps.items()) if a))
+    jumps = ((t, Fraction(float(a))) for t, a in sorted(steps.items()))
+    return StepFunction(Fraction(float(start)), tuple((t, a) for t, a in jumps if a))
 
 
 def ramp_network(steps: StepFunction, eps: Real) -> Ramps:
@@ -176,10 +205,25 @@ def ramp_network(steps: StepFunction, eps: Real) -> Ramps:
     width = Fraction(1)
     while width > steps.widest or width * squares > 12 * accuracy**2:
         width /= 2
-    gates = Gates(1)
-    (x,) = gates.inputs
-    jumps = steps.jumps or ((Fraction(1, 2), Fraction(0)),)
-    below = gates.relu(*(Fraction(1, 2) - (x - t) * (1 / width) for t, _ in jumps))
-    gates.relu(*(1 - form for form in below))
-    output = Form(2, {i: a for i, (_, a) in enumerate(jumps)}, steps.start)
-    return Ramps(gates.network(output), width, width * squares / 12)
+    return Ramps(steps.network(width), width, steps.squared_error(width))
+
+
+def ramp_transfer(steps: StepFunction, eps: Real) -> Transfer:
+    """Return the network of `ramp_network` with the bound that the checker re-derives.
+
+    Args:
+        steps: f, whose numbers are float64 numbers.
+        eps: > 0.
+
+    Raises:
+        HypothesisError: a number is no float64 number.
+        DomainError: eps is not positive.
+    """
+    ramps, target = ramp_network(steps, eps), steps.target()
+    value = round_up(upper_root(ramps.squared_error))
+    error = Bound(
+        quantity="error", sense="<=", value=value, norm="L2", measure="Lebesgue", domain=UNIT, kind=Kind.PROVED,
+        theorem="ramp-error", rule="ramps", hypotheses=ramp_hypotheses(steps), network=ramps.network.sha256,
+        target=target.sha256,
+    )  # fmt: skip
+    return Transfer(ramps.network, target, error, ((error, {"width": np.array([float(ramps.width)])}),))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import CertificateError
 from epsnet.certify.rounding import ball, ball_arithmetic, round_down, round_up
-from epsnet.core.enclose import difference_range
+from epsnet.core.difference import difference_range
 from epsnet.core.network import Network
 from epsnet.core.realize import realize
 from epsnet.core.target import Target

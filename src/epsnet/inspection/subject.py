@@ -12,10 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import DomainError
+from epsnet.codec.circuits import Program
+from epsnet.codec.files import SUFFIX, load_file, load_network, load_solution
 from epsnet.core.linear_maps import Convolution
 from epsnet.core.network import Network
-from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, load_network, load_solution
-from epsnet.core.solution import FunctionTarget, Solution
+from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE
+from epsnet.core.solution import FunctionTarget, Solution, Statements
 from epsnet.data import Sample
 from epsnet.enclosure.gradients import evaluation_work
 from epsnet.geometry.slices import coordinate_slice, plane_slice
@@ -83,6 +85,11 @@ def read_network(
         return load_onnx(path), None
     if (path / SOLUTION_FILE).is_file():
         return read_network(load_solution(path))
+    if path.suffix == SUFFIX:
+        found = load_file(path)
+        if isinstance(found, Program):
+            return found.network, found.target.domain
+        return read_network(found.network if isinstance(found, Statements) else found)
     return load_network(path / NETWORK_FILE if path.is_dir() else path), None
 
 

@@ -38,6 +38,7 @@ def learn_formula(request: Request, method: str) -> Solution:
     names = [name for name in built[0][1] if all(name in sizes for _, sizes in built)]
     compared = {name: sum(sizes[name] for _, sizes in built) for name in names}
     stats = {"method": ", ".join(dict.fromkeys(candidate.method for candidate in found)), "eps": str(request.eps)}
+    more = found[0].stats if len(found) == 1 else {}
     return Solution(
         network=network,
         target=request.target,
@@ -48,7 +49,7 @@ def learn_formula(request: Request, method: str) -> Solution:
             [*(pair for candidate in found for pair in candidate.witnesses), *witnesses],
         ),
         optimality=optimality,
-        stats={**stats, "seed": request.seed, "cost": request.cost, "weights": compared},
+        stats={**stats, "seed": request.seed, "cost": request.cost, "weights": compared, **more},
         result=_summary(found, compared),
     )
 

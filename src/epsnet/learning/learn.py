@@ -13,9 +13,12 @@ from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.domain import Real, exact
 from epsnet.certify.errors import CertificateError, DomainError, HypothesisError
 from epsnet.checker.kernel import check
+from epsnet.core.network_target import NetworkTarget
 from epsnet.core.solution import Solution
 from epsnet.core.target import Target
 from epsnet.data import Sample
+from epsnet.dictionaries.dictionary import Expansion
+from epsnet.learning.expansions import learn_expansion
 from epsnet.learning.formula import learn_formula
 from epsnet.learning.strategies import COSTS, FORMULA_METHODS, Request
 
@@ -26,11 +29,11 @@ _SMALLEST, _LARGEST = Fraction("1e-300"), Fraction("1e300")
 
 
 def learn(
-    target: Target | Sample,
+    target: Target | NetworkTarget | Expansion | Sample,
     eps: Real | None = None,
     *,
     test: Sample | Callable[[], Sample] | None = None,
-    cost: str = "weights",
+    cost: str | None = None,
     weight_bound: Real | Literal["polynomial"] | None = None,
     skips: bool = False,
     activation: str = "relu",
@@ -46,15 +49,17 @@ def learn(
     r"""Return a network Phi with ||F - Phi|| <= eps, its size, and a bound that was re-derived by the checker.
 
     For a formula F the network is the cheapest one that the strategies find; its error is VERIFIED, and for an interval
-    so is how many pieces and neurons every ReLU network needs. For a sample the network minimizes the empirical risk;
-    its risk is bounded from points unused in training, STATISTICAL with confidence 1 - delta = 0.99.
+    so is how many pieces and neurons every ReLU network needs. For a network F it is a smaller one (`compress`) with a
+    VERIFIED error. For a sample the network minimizes the empirical risk; its risk is bounded from points unused
+    in training, STATISTICAL with confidence 1 - delta = 0.99.
 
     Args:
-        target: a formula with its domain, or the sample to train on.
+        target: a formula with its domain, a network with a box, an expansion in wavelets, or the sample to train on.
         eps: the accuracy, > 0: the norm of the error for a formula, the risk for data. For data it may be left out.
         test: data only: the sample the risk is measured on, or a function that reads it once training is over; by
             default a fifth of the sample is set aside.
-        cost: formulas only: what is to be small: "weights", "neurons", "depth" or "bits" (of the stored network).
+        cost: what is to be small: for formulas "weights" (the default), "neurons", "depth" or "bits" of the file, for
+            networks "bits" (the default) or "weights".
         weight_bound: formulas only: no weight may be larger than this; "polynomial" stands for
             (1 + 1/eps) max(1, |D|, sup |F|), with |D| the longest side of the domain and F sampled.
         skips: formulas only: take skip connections where they save weights that only hand a signal on.
@@ -80,7 +85,18 @@ def learn(
         raise DomainError(f"The accuracy eps = {eps} is beyond the numbers of float64. Ask for something like 1e-3.")
     if method not in METHODS:
         raise DomainError(f"The method {method!r} is unknown. Use one of {', '.join(METHODS)}.")
-    if isinstance(target, Target):
+    if isinstance(target, NetworkTarget | Expansion):
+        others = (test, weight_bound, checkpoint, progress)
+        if training or skips or activation != "relu" or method != "auto" or any(value is not None for value in others):
+            raise DomainError("This target takes only eps, cost and require. Leave the other options out.")
+        if accuracy is None:
+            raise DomainError("A function needs an accuracy. Give eps, for example 1e-3.")
+        if isinstance(target, Expansion):
+            solution = learn_expansion(target, accuracy)
+        else:
+            solution = _learn_network(target, accuracy, cost)
+        needed = require or Kind.VERIFIED
+    elif isinstance(target, Target):
         if accuracy is None:
             raise DomainError("A formula needs an accuracy. Give eps, for example 1e-3.")
         if method == "train":
@@ -89,6 +105,7 @@ def learn(
             )
         if training or test is not None or checkpoint is not None:
             raise DomainError("Training options are for data, the target is a formula. Leave them out.")
+        cost = cost or "weights"
         if cost not in COSTS:
             raise DomainError(f"The cost {cost!r} is unknown. Use one of {', '.join(COSTS)}.")
         limit = _weight_limit(target, accuracy, weight_bound)
@@ -102,7 +119,7 @@ def learn(
             raise HypothesisError(
                 f"A risk can only be known as STATISTICAL from a sample, not {require.value}. Require STATISTICAL."
             )
-        if cost != "weights" or weight_bound is not None or skips:
+        if cost not in (None, "weights") or weight_bound is not None or skips:
             raise DomainError("Costs, weight bounds and skips are for formulas, the target is data. Leave them out.")
         from epsnet.learning.data import learn_data
 
@@ -113,9 +130,18 @@ def learn(
         )
         needed = require or Kind.STATISTICAL
     else:
-        raise DomainError(f"{type(target).__name__} is no target. Give a Target or a Sample.")
+        raise DomainError(f"{type(target).__name__} is no target. Give a formula, a network, an expansion or a sample.")
     check(solution)
     return _accept(solution, accuracy, needed, allow_assumptions)
+
+
+def _learn_network(target: NetworkTarget, eps: Fraction, cost: str | None) -> Solution:
+    """Return a smaller network for a network on a box."""
+    from epsnet.compression.compress import compress
+
+    if target.sample is not None:
+        raise DomainError("The error counts at points that the target only knows by their hash. Give them to compress.")
+    return compress(target.network, target.domain, eps=eps, norm=target.norm, cost=cost or "bits")  # type: ignore[arg-type]
 
 
 def _weight_limit(target: Target, eps: Fraction, bound: Real | str | None) -> Fraction | None:

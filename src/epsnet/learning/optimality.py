@@ -25,9 +25,10 @@ Proved = tuple[tuple[Bound, ...], tuple[tuple[Bound, Witness], ...]]
 
 def least_neurons(target: Target, eps: Fraction) -> Proved:
     """Return how many pieces, and then neurons, every ReLU network within eps needs; nothing if there are too many."""
-    # A tenth of the windows tells how many there are: their number grows like eps^(-1/2).
-    if 10 * least_pieces(target, 100 * eps).pieces.value > _MOST_PIECES:
-        return (), ()
+    # Few windows tell how many there are: their number grows like eps^(-1/2).
+    for tenths in (1000, 100, 10):
+        if tenths * least_pieces(target, tenths**2 * eps).pieces.value > _MOST_PIECES * (2 if tenths > 10 else 1):
+            return (), ()
     least = least_pieces(target, eps)
     return (least.pieces, least.neurons), ((least.pieces, least.witness),)
 

@@ -5,34 +5,39 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 
-from epsnet.approximation.float64 import rounding_of, with_rounding
 from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Witness
 from epsnet.certify.errors import CertificateError, HypothesisError
 from epsnet.certify.rounding import ball, ball_arithmetic, round_up
+from epsnet.codec.format import encode
 from epsnet.core.expression import jumps
 from epsnet.core.linear_maps import Exact
 from epsnet.core.network import Network
-from epsnet.core.serial import network_bytes
 from epsnet.core.simplify import simplify
 from epsnet.core.target import Target
+from epsnet.enclosure.float64 import rounding_of, with_rounding
 
 COSTS: Mapping[str, Callable[[Network], Any]] = {
     "weights": lambda network: network.size.weights,
     "neurons": lambda network: (network.size.neurons, network.size.weights),
     "depth": lambda network: (network.size.depth, network.size.weights),
-    "bits": lambda network: 8 * len(network_bytes(network)),
+    "bits": lambda network: 8 * len(encode(network)),
 }
 """What `learn` can minimize; of equally good networks in neurons or depth the one with fewer weights."""
 
 _FEW_PIECES = 20
 """No deep network here is cheaper than a polygon with so few pieces: one squaring alone takes 30 weights at 1e-3."""
+
+
+_STAGES = ((5,), (10,), (20,), (20, 60), (30, 60), (40, 80))
+_POINTS = 10
+"""Neurons of the stages that "precise" tries, and points for each neuron of the largest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class Candidate:
         summary: what it is, in a few words.
         others: what else was proved.
         optimality: a lower bound for the class it is compared with.
+        stats: facts that claim nothing.
     """
 
     method: str
@@ -95,6 +101,7 @@ class Candidate:
     summary: str
     others: tuple[Bound, ...] = ()
     optimality: Bound | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Proved(Protocol):
@@ -151,6 +158,17 @@ def deep(request: Request) -> Candidate:
     return _from_sup(request, "deep", found, summary)
 
 
+def program(request: Request) -> Candidate:
+    """Build a squaring circuit whose program is short; the file of the program, in hexadecimal, is among the facts."""
+    from epsnet.approximation.programs import shortest_program
+    from epsnet.codec.circuits import encode_program
+
+    found, network = shortest_program(request.target, request.sup_accuracy, seed=request.seed)
+    code = encode_program(found)
+    summary = f"a program of {len(code)} bytes{_within(request)}"
+    return replace(_from_sup(request, "program", network, summary), stats={"program": code.hex()})
+
+
 def shallow(request: Request) -> Candidate:
     """Build a network with one hidden layer of smooth neurons."""
     from epsnet.approximation.shallow import shallow_network
@@ -159,6 +177,33 @@ def shallow(request: Request) -> Candidate:
     found = shallow_network(request.target, request.sup_accuracy, activation=name, seed=request.seed)
     count = found.network.size.neurons
     return _from_sup(request, "shallow", found, f"{count} neuron{'s' * (count > 1)} of {name}{_within(request)}")
+
+
+def precise(request: Request) -> Candidate:
+    """Fit a network with one hidden layer of smooth neurons in stages, as far as float64 goes."""
+    from epsnet.approximation.shallow import certified
+    from epsnet.optimization.precision import chebyshev_points, fit_in_stages
+
+    target, name = request.target, "tanh" if request.activation == "relu" else request.activation
+    if target.domain.dimension != 1:
+        raise HypothesisError(
+            f"The method precise is for one variable, the formula has {target.domain.dimension}. Fix all but one."
+        )
+    failure = None
+    for neurons in _STAGES:
+        points = chebyshev_points(target.domain, _POINTS * max(neurons))
+        fit = fit_in_stages(points, target(points[:, 0]), neurons, activation=name, seed=request.seed)
+        try:
+            found = certified(target, fit.network, request.sup_accuracy)
+        except CertificateError as error:
+            failure = error
+            continue
+        words = " + ".join(map(str, neurons))
+        return _from_sup(request, "precise", found, f"{words} neurons of {name}{_within(request)}")
+    raise CertificateError(
+        f"No fit was proved to be within {float(request.sup_accuracy):.3g}. {failure}",
+        asked=float(request.eps), achieved=math.inf if failure is None else failure.achieved,
+    )  # fmt: skip
 
 
 def compositional(request: Request) -> Candidate:
@@ -280,10 +325,12 @@ FORMULA_METHODS: Mapping[str, Callable[[Request], Candidate]] = {
     "hp": hp,
     "deep": deep,
     "shallow": shallow,
+    "precise": precise,
     "compositional": compositional,
     "greedy": greedy,
     "indicator": indicator,
     "universal": universal,
+    "program": program,
 }
 """Every strategy for formulas."""
 
@@ -295,7 +342,7 @@ def build(request: Request, method: str) -> tuple[Candidate, dict[str, int]]:
         HypothesisError: the method does not cover the request.
         CertificateError: eps was not reached, or not with weights as small as asked for.
     """
-    if request.activation != "relu" and method not in ("auto", "shallow", "universal"):
+    if request.activation != "relu" and method not in ("auto", "shallow", "precise", "universal"):
         raise HypothesisError(
             f"The method {method!r} has an activation of its own, {request.activation} was asked for. "
             f"Use the method shallow, or leave the activation out."

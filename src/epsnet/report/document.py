@@ -14,7 +14,7 @@ from epsnet.certify.errors import DomainError
 from epsnet.core.network_target import NetworkTarget
 from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, TARGET_FILE, WITNESS_FILE
 from epsnet.core.solution import FunctionTarget, Solution
-from epsnet.core.target import DataTarget
+from epsnet.core.target import DataTarget, Target
 from epsnet.report.answers import LabelledSample, answers, first_layer, mistakes, residuals
 from epsnet.report.derivation import claim, derivations, roots
 from epsnet.report.figures import (
@@ -112,7 +112,7 @@ def _heading(solution: Solution) -> Content:
     target = solution.target
     if isinstance(target, DataTarget):
         return target.name
-    if isinstance(target, NetworkTarget):
+    if not isinstance(target, Target):
         return ("F: ", target.title)
     few = len(target.variables) <= 3
     left = latex_row(f"F({', '.join(target.variables)})" if few else "F")

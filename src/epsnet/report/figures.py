@@ -161,7 +161,8 @@ def draw_error(axes: Any, solution: Solution, target: FunctionTarget) -> None:
     if bound is not None:
         label = f"|F − Φ| ≤ {bound.decimal()}  {bound.kind.value}"
         axes.axhspan(-bound.value, bound.value, color=COLORS["green"], alpha=0.2, linewidth=0, label=label)
-        axes.set_ylim(-1.25 * bound.value, 1.25 * bound.value)
+        if bound.value > 0:
+            axes.set_ylim(-1.25 * bound.value, 1.25 * bound.value)
     axes.set_xlabel(target.variables[0])
     _legend(axes)
 

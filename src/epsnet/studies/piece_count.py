@@ -18,7 +18,7 @@ Applied Mathematics 33 (1975) 1-37; H. G. Burchard, D. F. Hale, Piecewise polyno
 Journal of Approximation Theory 14 (1975) 128-147 (all degrees, singular derivatives).
 
 **What is measured.** Both sides of n(eps) are VERIFIED: the rule `reach` of the checker re-derives that fewer pieces
-cannot do, and a polygon with rational vertices is enclosed piece by piece by `core.enclose.difference_range`, the
+cannot do, and a polygon with rational vertices is enclosed piece by piece by `core.difference.difference_range`, the
 enclosure of the rule `cover`. The integral comes from quadrature of a formula for f'', independently. Exponent and
 constant are ESTIMATED from the counts.
 """
@@ -39,7 +39,7 @@ from epsnet.certify.errors import CertificateError
 from epsnet.certify.rounding import ball, ball_arithmetic, round_up
 from epsnet.checker.rule import Context
 from epsnet.checker.rules import reach
-from epsnet.core.enclose import difference_range
+from epsnet.core.difference import difference_range
 from epsnet.core.evaluate import evaluate_float
 from epsnet.core.grammar import parse
 from epsnet.core.matrices import bias_vector, linear_map

@@ -24,6 +24,20 @@ NAMES = (
     "space-folding",
     "betti-numbers",
     "quantization-distance",
+    "compression",
+    "global-optimum",
+    "effective-rates",
+    "singularities",
+    "storage",
+    "warped-classes",
+    "transfer",
+    "sgd-rates",
+    "kawaguchi",
+    "spurious-minima",
+    "mode-connectivity",
+    "implicit-bias",
+    "edge-of-stability",
+    "optimizers",
 )
 """The names of all studies, in the order of `epsnet study list`."""
 

@@ -74,6 +74,16 @@ class Verdict:
         return f"{self.answer}: {self.reason}"
 
 
+def unless_all_hold(comparisons: Sequence[Comparison]) -> Verdict | None:
+    """Return the verdict of comparisons of which some do not hold: contradicted ones first. None if all hold."""
+    answers: tuple[tuple[Answer, str], ...] = (("contradicts", "misses what is predicted"), ("undecided", "is open"))
+    for answer, why in answers:
+        found = [f"{c.subject} ({c.quantity})" for c in comparisons if c.answer == answer]
+        if found:
+            return Verdict(answer, f"{', '.join(found)} {why}.")
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """What the measurements say: numbers beside predictions, the verdict, sentences, and details for the record."""

@@ -6,8 +6,8 @@ import math
 
 from epsnet.certify.bound import Bound, Kind
 from epsnet.checker.rule import Context, Verdict
-from epsnet.checker.rules.exact import rounding_bound
 from epsnet.core.components import component
+from epsnet.core.rounding_error import rounding_bound
 
 
 def check(context: Context) -> Verdict:

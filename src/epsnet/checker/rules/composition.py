@@ -23,10 +23,10 @@ from epsnet.certify.errors import CheckError
 from epsnet.certify.rounding import ball
 from epsnet.checker.rule import Context, Verdict
 from epsnet.checker.rules import circuit, cover
-from epsnet.checker.rules.exact import rounding_bound
 from epsnet.core.composition import MAX_MODULES, MAX_NEURONS, Fit, Plan, Univariate, rounded
 from epsnet.core.formula import ARGUMENT, Formula
 from epsnet.core.network import Network
+from epsnet.core.rounding_error import rounding_bound
 from epsnet.core.target import Target
 
 _INTEGERS = ("size", "start", "parameter", "nodes", "held")

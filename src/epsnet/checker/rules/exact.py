@@ -8,22 +8,14 @@ import numpy as np
 
 from epsnet.certify.bound import Kind
 from epsnet.certify.domain import Box
-from epsnet.certify.rounding import round_down, round_up
 from epsnet.checker.rule import Context, Verdict
 from epsnet.core.network import Network
-from epsnet.core.rounding_error import LIBRARY_ASSUMPTION, float64_error, needs_library
+from epsnet.core.rounding_error import LIBRARY_ASSUMPTION, needs_library, rounding_bound
 
 
 def check(context: Context) -> Verdict:
     """Check a closed form; the theorem names it."""
     return {"dot-product-rounding": _rounding, "kink-count": _kinks}[context.claim.theorem](context)
-
-
-def rounding_bound(network: Network, domain: Box) -> float:
-    """Return sup |float64 evaluation - R(Phi)| over the float64 points of a box, all outputs."""
-    lower = np.array([[round_down(end) for end in domain.lower]])
-    upper = np.array([[round_up(end) for end in domain.upper]])
-    return float(float64_error(network, lower, upper).max())
 
 
 def _rounding(context: Context) -> Verdict:

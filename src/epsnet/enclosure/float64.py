@@ -8,9 +8,8 @@ from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import DomainError
 from epsnet.certify.rounding import round_up
-from epsnet.checker.rules.exact import rounding_bound
 from epsnet.core.network import Network
-from epsnet.core.rounding_error import LIBRARY_ASSUMPTION, needs_library
+from epsnet.core.rounding_error import LIBRARY_ASSUMPTION, needs_library, rounding_bound
 from epsnet.core.target import Target
 
 
