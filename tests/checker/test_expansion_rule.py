@@ -13,15 +13,19 @@ import pytest
 from epsnet.certify.bound import Kind
 from epsnet.certify.certificate import Certificate
 from epsnet.certify.domain import Box
-from epsnet.certify.errors import CheckError
+from epsnet.certify.errors import CheckError, DomainError
 from epsnet.certify.rounding import round_down, round_up
 from epsnet.checker.kernel import check
-from epsnet.core.expansion_target import ExpansionTarget
+from epsnet.core import transfer as core_transfer
+from epsnet.core.circuit import Circuit, Stage
+from epsnet.core.expansion_target import ExpansionTarget, Part
+from epsnet.core.generators import Bell, Fit, Generator, Spline
 from epsnet.core.matrices import linear_map
 from epsnet.core.network import Layer, Network
 from epsnet.core.ramps import StepFunction
 from epsnet.core.serial import load_solution, network_bytes, save_solution
 from epsnet.core.solution import Solution
+from epsnet.core.transfer import expansion_error, expansion_network
 from epsnet.dictionaries.molecules import CDF22, HAT, dilated, gabor, modulated, tensor
 from epsnet.dictionaries.transfer import Transfer, ramp_transfer, transfer
 
@@ -188,10 +192,49 @@ def test_hostile_plans_are_refused_at_once(found):
         wrong[0]["levels"] = levels
         refused(wrong)
     fit = next((factor["fit"] for factor in plan[0]["factors"] if "fit" in factor), None)
+    for number in () if fit is None else (1e-61, -1e61, 1e-308, float("nan"), float("inf")):
+        wrong = copy.deepcopy(plan)
+        wrong[0]["factors"][0]["fit"]["circuit"]["coefficients"][2] = number
+        refused(wrong)
     for tree in () if fit is None else ("", "1", "0" * 10, "1" * 100_000, "2"):
         wrong = copy.deepcopy(plan)
         wrong[0]["factors"][0]["fit"]["tree"] = tree
         refused(wrong)
+
+
+def test_plans_that_would_take_minutes_are_refused(monkeypatch):
+    """Cells times stages of circuits, and weights of generators, are limited over all generators together."""
+    size, carried = 16, 8
+    affine = (F(1, 8), *[F(1, 1024)] * (carried + 1))
+    first = Stage(affine[:2], (affine[:2],) * carried, carried, F(1, 8), affine, 60)
+    stage = replace(first, form=affine, carried=(affine,) * carried)
+    circuit = Circuit((), (first, *[stage] * (size - 1)), affine)
+    slow = Generator((Bell("exp(-s)", Fit(circuit, F(1), "1" * 1023 + "0" * 1024)),))
+    plain = Generator((Spline(3, (F(1),), (F(1),), 20),))
+    for generator, message in ((slow, "too long"), (plain, "weights")):
+        part = Part(generator.text(), np.ones(1), np.ones((1, 1, 1)), np.zeros((1, 1)))
+        monkeypatch.setattr(core_transfer, "MAX_GENERATOR_WEIGHTS", 2 * plain.network().size.weights)
+        with pytest.raises(DomainError, match=message):
+            expansion_network(ExpansionTarget((part,) * 3, Box(0, 1)), [generator] * 3)
+
+
+def test_targets_of_many_generators_share_the_work():
+    """Each alone needs some thousand cells."""
+    parts = [
+        Part(f"1/(u1*u1 - 2*u1*u2 + u2*u2 + {k}/1000)", np.ones(1), np.eye(2)[None], np.zeros((1, 2)))
+        for k in range(3, 67)
+    ]
+    assert len(ExpansionTarget((parts[40],), SQUARE)) == 1
+    with pytest.raises(DomainError, match="defined"):
+        ExpansionTarget(tuple(parts), SQUARE)
+
+
+def test_many_variables_need_no_grid():
+    """In 24 variables a box has 16 million corners."""
+    part = Part("(1)*relu(1 - abs(u1))^2", np.array([1.0, -2.0]), np.ones((2, 1, 24)), np.zeros((2, 1)))
+    generator = Generator((Spline(2, (F(1),), (F(1),)),))
+    found = expansion_error(ExpansionTarget((part,), Box([0] * 24, [1] * 24)), [generator])
+    assert found.sup == F(3, 16) and found.sup <= found.l2 <= found.sup * (1 + F(1, 2**50))
 
 
 def test_the_closed_form_of_ramps_cannot_be_undercut():

@@ -300,11 +300,27 @@ def test_formulas_that_touch_the_end_of_a_natural_domain_are_accepted(formula, d
     assert Target(formula, domain).domain == domain
 
 
+def test_long_products_are_not_evaluated_in_rationals():
+    """Exactly, the value at the left end has some 14 million bits and takes minutes."""
+    product = "*".join(f"x^{k}" for k in range(999, 700, -1))
+    domain = Box(1 + Fraction(1, 3**30), 1 + Fraction(1, 2**40))
+    assert Target(f"sqrt(9000*x - 9000*x + {product} - 0.9999999999999)", domain).domain == domain
+
+
+def test_a_convolution_of_zeros_is_not_written_as_a_matrix():
+    """One entry of the kernel is not 0 and one of the matrix, but there are 2 * 10^9 to look at."""
+    kernel = np.zeros((1, 1, 200, 200))
+    kernel[0, 0, 0, 0] = 1.0
+    with pytest.raises(DomainError, match="matrix"):
+        Convolution(kernel, (1, 1, 1), 1, 200).entries()
+
+
 CONVOLUTIONS = [
     ((1, 1, 1, 1), (1, 274177, 67280421310721), 10**15, 0),
     ((1, 1, 1, 1), (1, -1, -1), 1, 1),
     ((1, 1, 0, 1), (1, 1, 1), 1, 0),
     ((1, 1, 1, 1), (1, 1, 1), 1, 20_000),
+    ((1, 1, 1, 1), (1, 1, 1), 20_000, 20_000),
     ((1, 1, 1, 1), (1, 1, 1), 0, 0),
     ((1, 1, 1, 1), (1, 1, 1), 1, -1),
     ((1, 1, 2, 2), (1, 1, 1), 1, 0),

@@ -9,16 +9,19 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from epsnet.certify.bound import Kind
+from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Certificate
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import CheckError
 from epsnet.checker.kernel import check
+from epsnet.checker.rules.reduction import HYPOTHESIS
 from epsnet.codec.quantize import quantize
 from epsnet.compression.alignment import certified_distance
 from epsnet.compression.exact import reduce_exactly
 from epsnet.core.alignment import in_shape_of
-from epsnet.core.network import Network
+from epsnet.core.linear_maps import Convolution
+from epsnet.core.network import Layer, Network
+from epsnet.core.network_target import NetworkTarget
 from epsnet.core.realize import realize, realize_exact
 from epsnet.core.serial import network_bytes
 from epsnet.core.solution import Solution
@@ -69,6 +72,40 @@ def rebuilt(found, *, network=None, drop=(), arrays=None, **changes):
 
 def witness_of(found):
     return dict(found.certificate.witnesses[found.certificate.nodes[0].witness])
+
+
+def claimed(network, log):
+    """Return the claim that a log of steps leads from a network to itself, with every hash right."""
+    target = NetworkTarget(network, Box([0] * network.inputs, [1] * network.inputs))
+    claim = Bound(
+        quantity="error", sense="<=", value=0.0, norm="sup", domain=target.domain, kind=Kind.PROVED,
+        theorem="exact-reduction", rule="reduction", hypotheses=(HYPOTHESIS,), network=network.sha256,
+        target=target.sha256,
+    )  # fmt: skip
+    witness = {"log": np.frombuffer(json.dumps(log).encode(), np.int8)}
+    return Solution(
+        network, target, claim, 8 * len(network_bytes(network)), Certificate.of((claim,), ((claim, witness),))
+    )
+
+
+def test_a_network_of_many_neurons_is_refused():
+    padded = Convolution(np.ones((1, 1, 1, 1)), (1, 1, 1), padding=160)
+    network = Network(1, (Layer(((0, padded),), [0.0]),))
+    with pytest.raises(CheckError, match="too large"):
+        check(claimed(network, [{"step": "dead", "layer": 1, "neuron": 0}]))
+
+
+def test_a_product_of_many_layers_is_refused_before_its_weights_are_long():
+    """Products of matrices whose exponents lie far apart: rationals of millions of bits, hours for three neurons."""
+    generator = np.random.default_rng(0)
+    layers = []
+    for n, m in pairwise([1] + [3] * 299 + [1]):
+        exponents = generator.choice([-1074.0, -54.0, 900.0], size=(m, n))
+        layers.append((generator.integers(2**52, 2**53, (m, n)) * np.exp2(exponents), np.ones(m)))
+    network = Network.from_layers(layers, activation="identity")
+    log = [{"step": "substitute", "layer": number, "neurons": [0, 1, 2]} for number in range(1, 300)]
+    with pytest.raises(CheckError, match="more than 14,000 bits"):
+        check(claimed(network, log))
 
 
 def test_honest_reduction(reduction, points):

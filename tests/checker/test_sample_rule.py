@@ -12,8 +12,10 @@ from epsnet.certify.certificate import Certificate
 from epsnet.certify.domain import Box
 from epsnet.certify.errors import CheckError, DomainError
 from epsnet.checker.kernel import check
+from epsnet.checker.rules import sample
 from epsnet.compression.on_sample import sample_solution
-from epsnet.core.network import Network
+from epsnet.core.linear_maps import Convolution
+from epsnet.core.network import Layer, Network
 from epsnet.core.network_target import NetworkTarget
 from epsnet.core.realize import realize_exact
 from epsnet.core.serial import load_solution, network_bytes, save_solution
@@ -65,6 +67,28 @@ def rebuilt(found, *, network=None, target=None, points=None, **changes):
         witness["points"] = points
     certificate = Certificate.of((claim,), ((claim, witness),))
     return Solution(network, target, claim, 8 * len(network_bytes(network)), certificate)
+
+
+def test_a_layer_that_is_large_without_weights_is_refused():
+    """A convolution with much padding makes a layer of millions of neurons from one weight."""
+    padded = Convolution(np.ones((1, 1, 1, 1)), (1, 1, 1), padding=520)
+    middle = Convolution(np.ones((1, 1, 1, 1)), (1, 1041, 1041), stride=1041)
+    network = Network(1, (Layer(((0, padded),), [0.0]), Layer(((1, middle),), [0.0], ("identity",))))
+    points = np.zeros((2, 1))
+    target = NetworkTarget.on_sample(network, points)
+    honest = sample_solution(network_of(0), network_of(0), np.zeros((2, 3)))
+    forged = rebuilt(
+        honest, network=network, target=target, points=points.ravel(), quantity=target.quantity,
+        hypotheses=("evaluated at 2 points",),
+    )  # fmt: skip
+    with pytest.raises(CheckError, match="layer is too large"):
+        check(forged)
+
+
+def test_blocks_change_nothing(found, points, monkeypatch):
+    whole = sample.deviations(found.network, found.target.network, points)
+    monkeypatch.setattr(sample, "_NUMBERS", 14)
+    np.testing.assert_allclose(sample.deviations(found.network, found.target.network, points), whole, rtol=1e-9)
 
 
 def test_value_is_the_exact_maximum(found, points):

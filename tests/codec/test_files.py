@@ -263,6 +263,19 @@ def test_a_proof_that_grows_without_end_is_refused_early(contents, monkeypatch):
     tracemalloc.stop()
 
 
+def test_a_proof_that_is_much_text_is_refused_before_it_is_read(contents):
+    """JSON takes 30 times as much memory as its text, which is compressed a thousand times."""
+    text = b'{"__metadata__":{"epsnet":"[' + b"[]," * (files.MAX_TEXT // 3 + 1) + b'[]]"}}'
+    text += b" " * (-len(text) % 8)
+    bomb = proved(contents[1][8:], len(text).to_bytes(8, "little") + text)
+    assert len(bomb) < 10_000
+    tracemalloc.start()
+    with pytest.raises(CheckError, match="bytes of text"):
+        decode_file(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+
+
 def test_a_proof_is_the_canonical_one(contents):
     """Other spaces, other orders, unused metadata: nothing that no writer wrote is read."""
     content = contents[2]

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import random
+import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
 
@@ -242,6 +243,63 @@ def test_a_hostile_topology_is_refused_at_once():
         coder.natural(0)
         with pytest.raises(CheckError, match="more than"):
             decode(sealed(coder.finish() + bytes(40)))
+
+
+def topology(sizes, storage=0, geometry=(), terms=1, activations=1):
+    """Return a coder after the topology of plain layers, and what says that each is like the first."""
+    coder, like = Encoder(), [0, 0]
+    for value in (sizes[0] - 1, len(sizes) - 1):
+        coder.natural(value)
+    for number, outputs in enumerate(sizes[1:]):
+        if number:
+            coder.adaptive(1, like)
+            continue
+        coder.natural(outputs - 1)
+        coder.natural(terms)
+        for _ in range(terms):
+            coder.natural(0)
+            coder.uniform(storage, 2)
+            for value in geometry:
+                coder.natural(value)
+        coder.uniform(0, 2 if geometry else 1)
+        coder.natural(activations - 1)
+        for name in range(activations):
+            coder.natural(name)
+    coder.uniform(0, 1)
+    return coder
+
+
+@pytest.mark.parametrize(
+    ("coder", "message"),
+    [
+        (topology([1, 2**27], terms=0, activations=2), "neurons in a layer"),
+        (topology([1] * 4001, 3, (0,) * 8, terms=2000), "size 0"),
+        (topology([1024, 4000], 2), "more than"),
+        (topology([10**7] + [10**7] * 30, 3, (1, 1, 1, 1, 10**7, 1, 1, 0)), "100,000,000 neurons"),
+    ],
+    ids=["activations", "maps without places", "rationals", "neurons"],
+)
+def test_a_topology_that_would_take_memory_or_time_is_refused(coder, message):
+    """Some dozen bytes that stand for gigabytes, or for hours."""
+    tracemalloc.start()
+    with pytest.raises(CheckError, match=message):
+        decode(sealed(coder.finish() + bytes(40)))
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_a_rational_with_a_long_power_of_two_is_refused():
+    """Its text would have more than the 4,300 digits that Python writes."""
+    for value in (F(2) ** 14_001, F(3) * F(2) ** 13_999, F(1, 3) * F(2) ** -13_999):
+        with pytest.raises(DomainError, match="more than 14,000 bits"):
+            encode(Network(1, (Layer(((0, Exact((1, 1), {(0, 0): value})),), [0.0], ("relu",)),)))
+    coder = topology([1, 1], 2)
+    coder.uniform(tensors.LONG, 2)
+    coder.uniform(1, 1)
+    coder.natural(1)
+    tensors.rational(coder, F(2**13_999 + 1) * F(2) ** 13_999)
+    with pytest.raises(CheckError, match="more than 14,000 bits"):
+        decode(sealed(coder.finish() + bytes(40)))
 
 
 def test_what_a_file_cannot_hold_is_refused():

@@ -237,3 +237,14 @@ def test_printing():
     mixed = Network(1, (Layer(((0, Dense([[1.0], [1.0]])),), [0.0, 0.0], ("relu", "tanh")),))
     assert "2 relu/tanh" in str(mixed)
     assert "layers" not in repr(HAT)
+
+
+def test_rational_biases_that_convolutions_repeat_are_short_in_all_layers_together():
+    """Each is written once for every pixel: a few thousand bytes would stand for gigabytes of text."""
+    bias = (Fraction(2**13_990 + 1, 3),)
+    first = Convolution(np.ones((1, 1, 1, 1)), (1, 1, 1), padding=50)
+    other = Convolution(np.ones((1, 1, 1, 1)), (1, 101, 101))
+    layers = [Layer(((0, first),), bias), Layer(((1, other),), bias)]
+    with pytest.raises(DomainError, match="too long"):
+        Network(1, tuple(layers))
+    assert Network(1, tuple(layers[:1])).outputs == 101**2

@@ -89,7 +89,10 @@ class StageProgress:
 
     def __call__(self, stage: str, facts: Mapping[str, Any]) -> None:
         """Show a network."""
-        if not self.quiet and "bits" in facts:
-            text = f"{facts.get('weights', 0):,} weights, {facts['bits']:,} bits"
-            error = f", error <= {facts['error']:.4g}" if "error" in facts else ""
-            print(f"{stage:<24} {text}{error}", file=sys.stderr, flush=True)
+        if not self.quiet:
+            known = (
+                f"{facts['weights']:,} weights" if "weights" in facts else "",
+                f"{facts['bits']:,} bits" if "bits" in facts else "",
+                f"error <= {facts['error']:.4g}" if "error" in facts else "",
+            )
+            print(f"{stage:<24} {', '.join(filter(None, known))}", file=sys.stderr, flush=True)

@@ -54,6 +54,9 @@ PROVED = 2
 MAX_PROOF = 2**28
 """The most bytes of a proof before compression."""
 
+MAX_TEXT = 2**24
+"""The most bytes of its JSON, which takes 30 times as much memory when it is read."""
+
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**22, "lc": 3, "lp": 0, "pb": 3}]
 _LENGTH = 4
 _TARGET = "target"
@@ -88,8 +91,10 @@ def encode_file(content: Content) -> bytes:
     if isinstance(content, Program):
         return circuits.encode_program(content)
     network, proof = encode_stream(content.network), _proof(content)
-    if len(proof) > MAX_PROOF:
-        raise DomainError(f"The proof has more than {MAX_PROOF:,} bytes. Save it to a folder.")
+    if len(proof) > MAX_PROOF or _text_length(proof) > MAX_TEXT:
+        raise DomainError(
+            f"The proof has more than {MAX_PROOF:,} bytes, or {MAX_TEXT:,} bytes of text. Save it to a folder."
+        )
     packed = lzma.compress(proof, lzma.FORMAT_RAW, filters=_FILTERS)
     return seal(PROVED, len(network).to_bytes(_LENGTH, "little") + network + packed)
 
@@ -159,12 +164,19 @@ def _unpacked(packed: bytes) -> bytes:
         raise ValueError("its proof cannot be decompressed") from None
     if not decompressor.eof or decompressor.unused_data:
         raise ValueError(f"its proof is not whole, or larger than {MAX_PROOF:,} bytes")
+    if _text_length(proof) > MAX_TEXT:
+        raise ValueError(f"its proof has more than {MAX_TEXT:,} bytes of text")
     return proof
+
+
+def _text_length(proof: bytes) -> int:
+    """Return the length of the header of a safetensors file, which holds all of its JSON."""
+    return int.from_bytes(proof[:8], "little")
 
 
 def _read(network: Network, proof: bytes) -> Solution | Statements:
     arrays = dict(load_arrays(proof))
-    data = json.loads(json.loads(proof[8 : 8 + int.from_bytes(proof[:8], "little")])["__metadata__"]["epsnet"])
+    data = json.loads(json.loads(proof[8 : 8 + _text_length(proof)])["__metadata__"]["epsnet"])
     other = arrays.pop(_TARGET, None)
     witnesses = witnesses_of(arrays)
     if isinstance(data, dict) and data.get("format") == STATEMENTS_FORMAT:

@@ -40,14 +40,17 @@ from epsnet.codec import tensors
 from epsnet.codec.arithmetic import Coder, Decoder, Encoder
 from epsnet.codec.repeats import Repeats, dyadic, value_of
 from epsnet.codec.tensors import Table
-from epsnet.core.linear_maps import Convolution, Dense, Exact, LinearMap, Sparse, is_float64
-from epsnet.core.network import Layer, Network
+from epsnet.core.linear_maps import MAX_NEURONS, Convolution, Dense, Exact, LinearMap, Sparse, is_float64
+from epsnet.core.network import MAX_TOTAL, Layer, Network
 from epsnet.core.serial import refuse_malformed
 
 MAGIC = b"EPS"
 NETWORK = 1
 MAX_ENTRIES = 2**22
 """The most places, zeros included, of all matrices, kernels and biases of a network together."""
+
+_RATIONAL = 8
+"""As how many places one of a table of rationals counts: it takes so much more memory."""
 
 MAX_LAYERS = 2**12
 MAX_BYTES = 2**28
@@ -126,8 +129,12 @@ def decode_stream(stream: bytes) -> Network:
 
     def table(slot: int, rows: int, columns: int) -> Table:
         if repeats is None:
-            return tensors.code(coder, None, rows, columns)
-        return [value_of(value) for value in repeats.table(slot, None, rows, columns)]
+            found = tensors.code(coder, None, rows, columns)
+        else:
+            found = [value_of(value) for value in repeats.table(slot, None, rows, columns)]
+        if isinstance(found, list) and not all(map(_is_short, found)):
+            raise ValueError(f"a weight has more than {tensors.MAX_BITS:,} bits")
+        return found
 
     for number, shape in enumerate(shapes, start=1):
         terms = []
@@ -266,8 +273,10 @@ def _geometry(linear: LinearMap) -> tuple[int, ...]:
 
 
 def _places(shape: _Shape, inputs: list[int]) -> int:
-    tables = (math.prod(term.table(shape.outputs, size)) for term, size in zip(shape.terms, inputs, strict=True))
-    return shape.biases + sum(tables)
+    count = shape.biases * (_RATIONAL if shape.rational else 1)
+    for term, size in zip(shape.terms, inputs, strict=True):
+        count += math.prod(term.table(shape.outputs, size)) * (_RATIONAL if _MAPS[term.storage] is Exact else 1)
+    return count
 
 
 def _tables(network: Network) -> Iterator[tuple[Table, int, int]]:
@@ -289,12 +298,15 @@ def _table(values: list[Fraction] | tuple[Fraction, ...], layer: int) -> Table:
     fractions = list(map(Fraction, values))
     if all(map(is_float64, fractions)):
         return np.array(fractions, dtype=np.float64)
-    parts = [part for value in fractions if value for part in tensors.split(value)]
-    if any(part.bit_length() > tensors.MAX_BITS for part in parts) or max(map(abs, parts[3::4])) > tensors.MAX_BITS:
+    if not all(map(_is_short, fractions)):
         raise DomainError(
             f"Layer {layer} has a weight of more than {tensors.MAX_BITS:,} bits. Round the network first."
         )
     return fractions
+
+
+def _is_short(value: Fraction) -> bool:
+    return max(value.numerator.bit_length(), value.denominator.bit_length()) <= tensors.MAX_BITS
 
 
 def _listed(values: Table) -> list:
@@ -326,8 +338,8 @@ def _topology(coder: Coder, plan: _Plan | None) -> _Plan:
             result.append(result[-1])
         places += _places(result[-1], [sizes[number - term.back] for term in result[-1].terms])
         sizes.append(result[-1].outputs)
-        if places > MAX_ENTRIES:
-            raise ValueError(f"more than {MAX_ENTRIES:,} places for weights")
+        if places > MAX_ENTRIES or sum(sizes[1:]) > MAX_TOTAL:
+            raise ValueError(f"more than {MAX_ENTRIES:,} places for weights, or {MAX_TOTAL:,} neurons")
     return inputs, result
 
 
@@ -335,8 +347,8 @@ def _layer(coder: Coder, shape: _Shape | None, number: int) -> _Shape:
     given = shape or _Shape(1, 1, False, (), ())
     outputs = 1 + coder.natural(given.outputs - 1)
     count = coder.natural(len(given.terms))
-    if count > MAX_ENTRIES:
-        raise ValueError("too many terms")
+    if outputs > MAX_NEURONS or count > MAX_ENTRIES:
+        raise ValueError(f"more than {MAX_NEURONS:,} neurons in a layer, or {MAX_ENTRIES:,} terms")
     terms = []
     for index in range(count):
         term = given.terms[index] if shape else _Term(1, 0)
@@ -346,6 +358,9 @@ def _layer(coder: Coder, shape: _Shape | None, number: int) -> _Shape:
         storage = coder.uniform(term.storage, 2)
         convolution = _MAPS[storage] is Convolution
         geometry = tuple(coder.natural(part) for part in term.geometry or (1,) * 8) if convolution else ()
+        # Without this, maps that need no places would make a file of any length.
+        if 0 in geometry[:-1]:
+            raise ValueError("a convolution of size 0")
         terms.append(_Term(back, storage, geometry))
     shared = (
         terms and terms[0].geometry and coder.uniform(int(given.biases == (given.terms or terms)[0].geometry[0]), 1)

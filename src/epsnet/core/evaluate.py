@@ -26,8 +26,9 @@ def fold(
     leaf: Callable[[Expression], Any],
     function: Callable[[Function, Any], Any],
     power: Callable[[Any, int], Any],
+    check: Callable[[Any], None] | None = None,
 ) -> Any:
-    """Evaluate an expression in any number system that has + and *; each shared node is evaluated once."""
+    """Evaluate an expression in any number system that has + and *; each shared node is computed and checked once."""
     values: dict[int, Any] = {}
     for node in postorder(expression):
         args = [values[id(arg)] for arg in node.args]
@@ -42,6 +43,8 @@ def fold(
                 values[id(node)] = function(FUNCTIONS[node.value], args[0])
             case _:
                 values[id(node)] = leaf(node)
+        if check is not None:
+            check(values[id(node)])
     return values[id(expression)]
 
 
@@ -66,7 +69,7 @@ def _to_float(value: Fraction) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def evaluate_exact(expression: Expression, point: Mapping[str, Fraction]) -> Fraction:
+def evaluate_exact(expression: Expression, point: Mapping[str, Fraction], most_bits: int = _MAX_EXACT_BITS) -> Fraction:
     """Evaluate in rationals. PrecisionError if it is not rational (piecewise) or too long, DomainError at a pole."""
 
     def leaf(node: Expression) -> Fraction:
@@ -84,11 +87,14 @@ def evaluate_exact(expression: Expression, point: Mapping[str, Fraction]) -> Fra
         return f.exact(y)
 
     def power(y: Fraction, k: int) -> Fraction:
-        if k * max(y.numerator.bit_length(), y.denominator.bit_length()) > _MAX_EXACT_BITS:
-            raise PrecisionError("A power in the formula is too long a rational. Evaluate in balls or floats.")
+        refuse_long(y, k)
         return y**k
 
-    return fold(expression, leaf=leaf, function=function, power=power)
+    def refuse_long(y: Fraction, times: int = 1) -> None:
+        if times * max(y.numerator.bit_length(), y.denominator.bit_length()) > most_bits:
+            raise PrecisionError("A value in the formula is too long a rational. Evaluate in balls or floats.")
+
+    return fold(expression, leaf=leaf, function=function, power=power, check=refuse_long)
 
 
 def evaluate_ball(expression: Expression, point: Mapping[str, arb]) -> arb:

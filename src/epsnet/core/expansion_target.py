@@ -163,7 +163,7 @@ class ExpansionTarget:
         if self.norm == "sup" and any(jumps(part.expression) for part in self.parts):
             raise DomainError("An atom has a jump, so no network is close in the sup norm. Ask for the norm L2.")
         for part in self.parts:
-            refuse_undefined(part.expression, part.names, part.reach(self.domain))
+            refuse_undefined(part.expression, part.names, part.reach(self.domain), len(self.parts))
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))

@@ -60,6 +60,7 @@ MAX_CELLS = 1024
 _MAX_FOLDS = 40
 _MAX_INPUTS = 6
 _MAX_NUMBERS = 4096
+_CACHED = 512
 _LARGEST = Fraction(2) ** 60
 
 _WAVE = "cos(2*pi*s)"
@@ -133,6 +134,11 @@ class Factor(ABC):
     """The number of variables."""
     radius: Fraction | None
     """The radius, None if there is none."""
+
+    @property
+    def work(self) -> int:
+        """About how many operations it takes to enclose the error."""
+        return 0
 
     @abstractmethod
     def text(self, names: Sequence[str]) -> str:
@@ -276,6 +282,12 @@ class Fit:
         _require(not stack, "The tree of a fit is malformed.")
         return cells
 
+    def work(self, formula: str) -> int:
+        """Return about how many operations it takes to enclose the circuit for a formula."""
+        stages = self.circuit.stages
+        coefficients = sum(len(stage.form) * (1 + len(stage.carried)) + len(stage.linear) for stage in stages)
+        return len(self.tree) * (len(stages) * coefficients + len(formula))
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         arrays = {name: values.tolist() for name, values in self.circuit.to_arrays().items()}
@@ -288,12 +300,14 @@ class Fit:
         short = all(isinstance(values, list) and len(values) <= _MAX_NUMBERS for values in arrays.values())
         _require(short, "A circuit is too long.")
         integers = all(type(n) is int for name in ("levels", "carried", "kept") for n in arrays[name])
-        floats = all(type(n) is float for name in ("coefficients", "folds", "sign") for n in arrays[name])
-        _require(integers and floats, "A circuit has numbers of another type.")
+        floats = [n for name in ("coefficients", "folds", "sign") for n in arrays[name]]
+        _require(integers and all(type(n) is float for n in floats), "A circuit has numbers of another type.")
+        # Exact values of a chain of squares of very small numbers are very long.
+        _require(all(n == 0 or 1e-60 <= abs(n) <= 1e60 for n in floats), "A number of a circuit is out of range.")
         return cls(Circuit.from_arrays(**arrays), _rational(data["end"]), str(data["tree"]))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=_CACHED)
 def _fit_error(fit: Fit, formula: str) -> Fraction:
     """Bound |p - C| on [0, end]. HypothesisError if the conditions of the circuit cannot be shown."""
     expression, worst = parse(formula), Fraction(0)
@@ -304,6 +318,20 @@ def _fit_error(fit: Fit, formula: str) -> Fraction:
                 raise HypothesisError("The circuit of a generator leaves its range. Halve its cells.")
             worst = max(worst, Fraction(round_up(found)))
     return worst
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _largest_inside(fit: Fit, formula: str) -> Fraction:
+    """Bound |p| on [0, end]."""
+    expression = parse(formula)
+    with ball_arithmetic():
+        return max(_largest(expression, *cell) for cell in fit.intervals())
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _last_value(fit: Fit) -> Fraction:
+    """Return C(end)."""
+    return realize_exact(fit.circuit.network(), [fit.end])[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +359,11 @@ class Bell(Factor):
         """The end of the fit."""
         return self.fit.end
 
+    @property
+    def work(self) -> int:
+        """That of the fit."""
+        return self.fit.work(self.formula)
+
     def text(self, names: Sequence[str]) -> str:
         """Return p(|u|)."""
         return re.sub(r"\bs\b", f"abs({names[0]})", self.formula)
@@ -342,21 +375,18 @@ class Bell(Factor):
         (inside,) = gates.relu(r - left - right)
         circuit = self.fit.circuit.network()
         last = Gates(1)
-        shift = last.network(last.inputs[0] - realize_exact(circuit, [r])[0])
+        shift = last.network(last.inputs[0] - _last_value(self.fit))
         return compose(shift, compose(circuit, gates.network(r - inside)))
 
     @property
     def bound(self) -> Fraction:
         """P, by which also |p| beyond r has to be bounded."""
-        expression = parse(self.formula)
-        with ball_arithmetic():
-            inside = max(_largest(expression, *cell) for cell in self.fit.intervals())
-        return _power_of_two(inside + self._inner_error)
+        return _power_of_two(_largest_inside(self.fit, self.formula) + self._inner_error)
 
     @property
     def _inner_error(self) -> Fraction:
         """Return e' + |C(r)|."""
-        return _fit_error(self.fit, self.formula) + abs(realize_exact(self.fit.circuit.network(), [self.radius])[0])
+        return _fit_error(self.fit, self.formula) + abs(_last_value(self.fit))
 
     def quality(self, reach: Fraction) -> Quality:
         """Return e and tau."""
@@ -403,6 +433,11 @@ class Wave(Factor):
     def radius(self) -> None:  # type: ignore[override]
         """None."""
         return None
+
+    @property
+    def work(self) -> int:
+        """That of the fit."""
+        return self.fit.work(_WAVE)
 
     def text(self, names: Sequence[str]) -> str:
         """Return cos(2 pi u)."""

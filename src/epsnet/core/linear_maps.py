@@ -241,7 +241,9 @@ class Convolution(LinearMap):
             )
         if min(self.output_shape) < 1:
             raise DomainError("The kernel is larger than the padded image. Use a smaller kernel or more padding.")
-        if max(self.shape) > MAX_NEURONS:
+        channels, height, width = self.input_shape
+        padded = channels * (height + 2 * self.padding) * (width + 2 * self.padding)
+        if max(*self.shape, padded) > MAX_NEURONS:
             raise DomainError(f"The convolution has more than {MAX_NEURONS:,} inputs or outputs. Use smaller images.")
 
     @property
@@ -259,7 +261,7 @@ class Convolution(LinearMap):
         return math.prod(self.output_shape), math.prod(self.input_shape)
 
     def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Number]]:
-        if self.connections > MAX_ENTRIES:
+        if math.prod(self.output_shape) * self.kernel[0].size > MAX_ENTRIES:
             raise DomainError(f"The convolution as a matrix has more than {MAX_ENTRIES:,} entries. Use smaller images.")
         out_channels, out_height, out_width = self.output_shape
         in_channels, height, width = self.input_shape

@@ -17,12 +17,19 @@ from epsnet.core.expression import Expression, number, postorder
 _MAX_CELLS = 20_000
 _MAX_WORK = 10_000_000  # cells times entries of the jets, so that no formula of a file takes hours
 _MAX_EXACT_NODES = 1_000
+_MAX_EXACT_BITS = 2_000
 _MAX_DEPTH = 48
 _NONNEGATIVE = ("abs", "relu", "exp", "sqrt", "cosh", "sigmoid", "softplus")
 
 
-def refuse_undefined(expression: Expression, names: Sequence[str], domain: Box) -> None:
+def refuse_undefined(expression: Expression, names: Sequence[str], domain: Box, formulas: int = 1) -> None:
     """Bisect until on every cell the formula is bounded and every argument of sqrt, asin, acos is where it has to be.
+
+    Args:
+        expression: the formula.
+        names: its variables in the order of the coordinates.
+        domain: the box.
+        formulas: how many formulas share the limit of work.
 
     Raises:
         DomainError: that is false, or cannot be shown, near the place that the message names.
@@ -31,7 +38,7 @@ def refuse_undefined(expression: Expression, names: Sequence[str], domain: Box) 
         conditions = _conditions(expression, names, domain)
         cells = [(domain.lower, domain.upper, 0)]
         work = len(postorder(expression)) + sum(len(postorder(c)) for c in conditions) * (1 + len(names)) ** 2
-        seen, most = 0, max(10, min(_MAX_CELLS, _MAX_WORK // work))
+        seen, most = 0, max(10, min(_MAX_CELLS, _MAX_WORK // work) // formulas)
         while cells:
             low, high, depth = cells.pop()
             seen += 1
@@ -111,5 +118,5 @@ def _is_nonnegative_on(
     corner = [a if slope >= 0 else b for slope, a, b in zip(jet.gradient, low, high, strict=True)]
     if len(postorder(expression)) <= _MAX_EXACT_NODES:
         with contextlib.suppress(PrecisionError, DomainError):
-            return evaluate_exact(expression, dict(zip(names, corner, strict=True))) >= 0
+            return evaluate_exact(expression, dict(zip(names, corner, strict=True)), _MAX_EXACT_BITS) >= 0
     return bool(_value(expression, names, [ball(end) for end in corner]) >= 0)

@@ -31,8 +31,8 @@ from epsnet.core.universal_activation import UNIVERSAL
 MAX_TOTAL = 10 * MAX_NEURONS
 """The most neurons of all layers together: a convolution with much padding makes millions of them from one number."""
 
-MAX_TEXT = 2**28
-"""The most characters of the rational biases of a layer, each written as often as a convolution repeats it."""
+MAX_TEXT = 2**26
+"""The most characters of the rational biases of convolutions, each written as often as a convolution repeats it."""
 
 _LEAKY = re.compile(r"leaky_relu\((?P<slope>[0-9.eE+-]{1,40})\)")
 
@@ -91,10 +91,6 @@ class Layer:
                 f"A layer with {self.outputs} outputs has {len(self.activations)} activations. "
                 f"Give one, or one for each output."
             )
-        if isinstance(self.bias, tuple) and self._repeats > 1:
-            bits = sum(b.numerator.bit_length() + b.denominator.bit_length() for b in self.bias)
-            if bits * self._repeats > 3 * MAX_TEXT:
-                raise DomainError("The rational biases of a convolution are too long. Round them.")
         for name in set(self.activations):
             activation(name)
 
@@ -111,6 +107,13 @@ class Layer:
     @property
     def _repeats(self) -> int:
         return self.outputs // max(len(self.bias), 1)
+
+    @property
+    def _repeated_bits(self) -> int:
+        """The bits of rational biases that are written more than once."""
+        if not isinstance(self.bias, tuple) or self._repeats == 1:
+            return 0
+        return self._repeats * sum(b.numerator.bit_length() + b.denominator.bit_length() for b in self.bias)
 
     def bias_values(self) -> list[Number]:
         """Return one bias for each output."""
@@ -165,6 +168,8 @@ class Network:
             )
         if sum(layer.outputs for layer in self.layers) > MAX_TOTAL:
             raise DomainError(f"The network has more than {MAX_TOTAL:,} neurons. Use smaller layers.")
+        if sum(layer._repeated_bits for layer in self.layers) > 3 * MAX_TEXT:
+            raise DomainError("The rational biases of the convolutions are too long. Round them.")
         sizes = [self.inputs]
         for number, layer in enumerate(self.layers, start=1):
             for source, linear in layer.terms:

@@ -20,6 +20,7 @@ Range = tuple[Fraction, Fraction]
 
 _EXACT_WORK = 2_000_000  # weights times inputs above which rationals would take minutes
 _EXACT_DEEP_WORK = 10_000_000  # the same, times layers: every layer makes the rationals longer
+_EXACT_BITS = 14_000  # of a rational: longer ones, of deep networks with weights of all sizes, would take hours
 _HUGE = Fraction(10) ** 400  # stands for an end that float64 could not bound
 
 
@@ -27,9 +28,8 @@ def argument_ranges(network: Network, domain: Box) -> list[list[Range]]:
     r"""Enclose the arguments of all activations on a box, layer by layer, in exact rationals.
 
     As in `enclose.network_forms`, values are enclosed by low + g . t <= y <= high + g . t; rationals find out that a
-    range ends exactly at a kink, which balls of nonzero radius cannot; a network too large for that gets the float64
-    enclosures of `core.jacobian`. An undecided kink is replaced by a chord of
-    slope lambda, rounded to 20 bits, plus the range of sigma(z) - lambda z: rounding costs width but no rigor.
+    range ends exactly at a kink, which balls of nonzero radius cannot; a network too large or too deep for that gets
+    the float64 enclosures of `core.jacobian`. An undecided kink is replaced by a chord of slope lambda, rounded to 20 bits, plus the range of sigma(z) - lambda z: rounding costs width but no rigor.
     """
     if domain.dimension != network.inputs:
         raise DomainError(
@@ -37,10 +37,7 @@ def argument_ranges(network: Network, domain: Box) -> list[list[Range]]:
         )
     work = network.size.connections * network.inputs
     if work > _EXACT_WORK or work * len(network.layers) > _EXACT_DEEP_WORK:
-        return [
-            [(_rational(low), _rational(high)) for low, high in zip(*map(np.ndarray.tolist, layer), strict=True)]
-            for layer in arguments(network, domain)
-        ]
+        return _float_ranges(network, domain)
     ends = list(zip(domain.lower, domain.upper, strict=True))
     radius = [(high - low) / 2 for low, high in ends]
     values = [[_Form((a + b) / 2, (a + b) / 2, {i: Fraction(1)}, (a, b)) for i, (a, b) in enumerate(ends)]]
@@ -50,9 +47,18 @@ def argument_ranges(network: Network, domain: Box) -> list[list[Range]]:
         for neuron, bias in enumerate(layer.bias_values()):
             terms = [(Fraction(w), values[k][j]) for k, linear in layer.terms for j, w in linear.rows[neuron]]
             forms.append(_Form.affine(Fraction(bias), terms, radius))
+            if forms[-1].bits > _EXACT_BITS:
+                return _float_ranges(network, domain)
         result.append([form.range for form in forms])
         values.append([form.activate(function) for form, function in zip(forms, layer.functions(), strict=True)])
     return result
+
+
+def _float_ranges(network: Network, domain: Box) -> list[list[Range]]:
+    return [
+        [(_rational(low), _rational(high)) for low, high in zip(*map(np.ndarray.tolist, layer), strict=True)]
+        for layer in arguments(network, domain)
+    ]
 
 
 def _rational(end: float) -> Fraction:
@@ -67,6 +73,11 @@ class _Form:
     high: Fraction
     slopes: dict[int, Fraction]
     range: Range
+
+    @property
+    def bits(self) -> int:
+        """The length of the ends, as long as any of these numbers."""
+        return max(max(end.numerator.bit_length(), end.denominator.bit_length()) for end in (*self.range, self.low))
 
     @classmethod
     def affine(cls, bias: Fraction, terms: Sequence[tuple[Fraction, _Form]], radius: Sequence[Fraction]) -> _Form:

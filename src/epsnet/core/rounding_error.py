@@ -154,13 +154,16 @@ def _passed_on(
     # The entries of one row that belong to one group, by falling bias, are one segment.
     starts = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0))
     lengths = np.diff(starts, append=len(rows))
+    longest = np.argsort(-lengths, kind="stable")
+    starts, lengths = starts[longest], lengths[longest]
+    falling = -lengths
     sums, steepest, sizes = (np.zeros(len(starts)) for _ in range(3))
     for k in range(lengths.max(initial=0)):
-        longer = lengths > k
+        longer = slice(np.searchsorted(falling, -k))
         step = values[starts[longer] + k]
         sums[longer] += step
         sizes[longer] += np.abs(step)
-        np.maximum(steepest, np.abs(sums), out=steepest)
+        np.maximum(steepest[longer], np.abs(sums[longer]), out=steepest[longer])
     # The sums are rounded: by less than this share of the sums of absolute values.
     slopes = steepest + float(gamma(2 * int(lengths.max(initial=0)) + 2)) * sizes
     largest = np.maximum.reduceat(inherited[:, groups.order], groups.starts, axis=1)
@@ -185,7 +188,8 @@ def _through_activations(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the interval behind the activations, and the inherited and the own error there."""
     functions = layer.functions()
-    lipschitz = np.array([_lipschitz(function) for function in functions])
+    constants = {name: _lipschitz(function) for name, function in {own.name: own for own in functions}.items()}
+    lipschitz = np.array([constants[function.name] for function in functions])
     smooth = np.array([function.slopes is None for function in functions])
     size = np.maximum(np.abs(lower), np.abs(upper)) + error + rounding
     library = np.where(smooth, LIBRARY_ULPS * 2.0**-52 * (1.0 + size), 2.0**-52 * size)

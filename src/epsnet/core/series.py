@@ -117,9 +117,7 @@ def evaluate_series(expression: Expression, variable: Series) -> Series:
 
 def network_series(network: Network, variable: Series) -> Series:
     """Return the power series of the first output of a network with one input, at a series for that input."""
-    values = forward(
-        network, [variable], constant=lambda bias: constant(ball(bias)), multiplier=ball, activate=_apply
-    )
+    values = forward(network, [variable], constant=lambda bias: constant(ball(bias)), multiplier=ball, activate=_apply)
     return values[-1][0]
 
 

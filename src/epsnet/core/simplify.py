@@ -43,6 +43,8 @@ Step = dict[str, Any]
 Affine = tuple[dict[Node, Fraction], Fraction]
 """An affine combination of neurons: weights and a constant."""
 
+_MAX_BITS = 14_000
+"""Of a numerator or a denominator in `replay`: what texts of rationals may have elsewhere, too."""
 _ODD = frozenset({"tanh", "erf", "sin"})
 _ZERO_AT_ZERO = _ODD | {"gelu", "silu"}
 _FIELDS = {
@@ -118,13 +120,16 @@ def replay(
         ranges: as for `simplify`; the caller answers for them.
 
     Raises:
-        CheckError: a step is malformed, or its condition does not hold.
+        CheckError: a step is malformed, its condition does not hold, or a weight becomes too long.
         DomainError: the box has another dimension than the input.
     """
     graph = _Graph.of(network, domain, ranges)
     steps = 0
     for step in log:
-        graph.apply(step)
+        changed = graph.apply(step)
+        # A chain of products would grow without end, and take hours.
+        if not all(_is_short(number) for row, bias in changed.values() for number in (bias, *row.values())):
+            raise CheckError(f"A weight has more than {_MAX_BITS:,} bits after a step. Simplify the network less.")
         steps += 1
     return graph.build() if steps else network
 
@@ -269,8 +274,8 @@ class _Graph:
         numbers = (number for row, bias in changed.values() for number in (bias, *row.values()))
         return all(map(is_float64, numbers))
 
-    def apply(self, step: Step) -> None:
-        """Verify the condition of a step and take it. CheckError if it does not hold, or M would grow."""
+    def apply(self, step: Step) -> dict[Node, Affine]:
+        """Take a step and return the new rows. CheckError if its condition does not hold, or M would grow."""
         kind, nodes, into = self._read(step)
         values = [value for value in (self.value(kind, node, into) for node in nodes) if value is not None]
         self._require(len(values) == len(nodes), step)
@@ -281,6 +286,7 @@ class _Graph:
             self.bias[reader] = bias
         for node in nodes:
             self.delete(node)
+        return changed
 
     def _read(self, step: Any) -> tuple[str, list[Node], Node | None]:
         """Return kind and neurons of a step, and the one they go into. CheckError unless all of them may be deleted."""
@@ -323,6 +329,10 @@ class _Graph:
             names = names[:1] if len(set(names)) == 1 else names
             layers.append(Layer(terms, bias_vector(self.bias[node] for node in nodes), tuple(names)))
         return Network(self.network.inputs, tuple(layers))
+
+
+def _is_short(number: Fraction) -> bool:
+    return max(number.numerator.bit_length(), number.denominator.bit_length()) <= _MAX_BITS
 
 
 def _take(graph: _Graph, step: Step) -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +72,9 @@ def proved_ranges(network: Network, domain: Box, boxes: Iterable[tuple[Array, Ar
         domain: the box.
         boxes: the ends (d,) of boxes that cover it.
     """
-    sides, found, waiting = Sides(network, domain), None, list(boxes)
-    for start in range(0, len(waiting), sides.batch):
-        lower, upper = (np.array(ends) for ends in zip(*waiting[start : start + sides.batch], strict=True))
+    sides, found, waiting = Sides(network, domain), None, iter(boxes)
+    while batch := list(islice(waiting, sides.batch)):
+        lower, upper = (np.array(ends) for ends in zip(*batch, strict=True))
         own = sides.on(lower, upper)
         common = np.where((own == own[0]).all(axis=0), own[0], 0)
         found = common if found is None else np.where(found == common, found, 0)

@@ -35,11 +35,18 @@ from epsnet.core.linear_maps import Exact, Sparse
 from epsnet.core.matrices import bias_vector, linear_map
 from epsnet.core.network import Layer, Network
 
-MAX_WEIGHTS = 5_000_000
+MAX_WEIGHTS = 2_000_000
 """The most weights of all atoms together."""
+
+MAX_GENERATOR_WEIGHTS = 200_000
+"""The most weights of the generators together, each counted once."""
+
+MAX_WORK = 2 * 10**6
+"""The most that all factors together may take to enclose: some seconds."""
 
 _MAX_GRID = 2**23
 _UNITS = 2**40
+_MAX_STRIPS = 4
 _SHORTEST = 2.0**-300
 
 
@@ -51,13 +58,19 @@ def expansion_network(target: ExpansionTarget, generators: Sequence[Generator]) 
         generators: one for each part, in this order, whose networks have the same depth.
 
     Raises:
-        DomainError: the generators are others than those of f, or the network would be too large.
+        DomainError: the generators are others than those of f, or the network would be too large or take too long.
         HypothesisError: the depths differ.
     """
     texts = [(generator.text(), generator.forms) for generator in generators]
     if texts != [(part.generator, part.forms) for part in target.parts]:
         raise DomainError("The generators are not those of the expansion. Give one for each part, in this order.")
-    networks = [generator.network() for generator in generators]
+    if sum(factor.work for factor in {factor for generator in generators for factor in generator.factors}) > MAX_WORK:
+        raise DomainError("To enclose the circuits of the generators would take too long. Use fewer cells or stages.")
+    networks: list[Network] = []
+    for generator in generators:
+        networks.append(generator.network())
+        if sum(network.size.weights for network in networks) > MAX_GENERATOR_WEIGHTS:
+            raise DomainError(f"The generators have more than {MAX_GENERATOR_WEIGHTS:,} weights. Use fewer levels.")
     if len({len(network.layers) for network in networks}) > 1:
         raise HypothesisError("The networks of the generators differ in depth. Give all the same levels.")
     weights = sum(len(part) * network.size.weights for part, network in zip(target.parts, networks, strict=True))
@@ -79,13 +92,15 @@ def _first(pairs: Pairs) -> Layer:
     bias: list[Fraction] = []
     for part, network in pairs:
         layer = network.layers[0]
-        rows, own = layer.terms[0][1].rows, [Fraction(value) for value in layer.bias_values()]
+        rows = [[(j, Fraction(weight)) for j, weight in row] for row in layer.terms[0][1].rows]
+        own = [Fraction(value) for value in layer.bias_values()]
         for matrix, offset in zip(part.matrices.tolist(), part.offsets.tolist(), strict=True):
+            columns = [[Fraction(value) for value in column] for column in zip(*matrix, strict=True)]
+            start = [Fraction(value) for value in offset]
             for row, constant in zip(rows, own, strict=True):
-                for column in range(len(matrix[0])):
-                    value = sum((Fraction(weight) * Fraction(matrix[j][column]) for j, weight in row), Fraction(0))
-                    entries[len(bias), column] = value
-                bias.append(sum((Fraction(weight) * Fraction(offset[j]) for j, weight in row), constant))
+                for number, column in enumerate(columns):
+                    entries[len(bias), number] = sum((weight * column[j] for j, weight in row), Fraction(0))
+                bias.append(sum((weight * start[j] for j, weight in row), constant))
     shape = len(bias), pairs[0][0].matrices.shape[2]
     return Layer(((0, linear_map(shape, entries)),), bias_vector(bias), ("relu",))
 
@@ -172,8 +187,8 @@ def support(part: Part, atom: int, radii: Sequence[Fraction | None], domain: Box
             if a:
                 narrow(0, -b / a, radius / abs(a))
     elif domain.dimension == 2:
-        # Two strips meet in a parallelogram.
-        for ((a, b), s, r), ((c, d), t, q) in itertools.combinations(rows, 2):
+        # Two strips meet in a parallelogram; of many strips the first ones are enough.
+        for ((a, b), s, r), ((c, d), t, q) in itertools.combinations(rows[:_MAX_STRIPS], 2):
             if determinant := a * d - b * c:
                 narrow(0, (b * t - d * s) / determinant, (abs(d) * r + abs(b) * q) / abs(determinant))
                 narrow(1, (c * s - a * t) / determinant, (abs(c) * r + abs(a) * q) / abs(determinant))
@@ -188,7 +203,8 @@ def _largest_sum(domain: Box, boxes: Sequence[Box | None], shares: Sequence[Frac
     d, unit = domain.dimension, max(share for _, share in kept) / _UNITS
     places = [sorted({end for box, _ in kept for end in (box.lower[axis], box.upper[axis])}) for axis in range(d)]
     shape = [len(own) for own in places]
-    if math.prod(shape) > _MAX_GRID:
+    # In three and more variables every box is the domain (`support`).
+    if d > 2 or math.prod(shape) > _MAX_GRID:
         highest = sum((share for _, share in kept), Fraction(0))
         return highest, highest**2 * domain.volume
     number = [{end: k for k, end in enumerate(own)} for own in places]

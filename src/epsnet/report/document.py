@@ -122,7 +122,9 @@ def _heading(solution: Solution) -> Content:
 
 def _lead(solution: Solution) -> Content:
     target, size = solution.target, solution.size
-    if isinstance(target, FunctionTarget):
+    if isinstance(target, NetworkTarget) and target.sample is not None:
+        about = f"on {target.points:,} given points, and on no others"
+    elif isinstance(target, FunctionTarget):
         about = f"on {target.domain} in the {target.norm} norm"
     elif target.tolerance is None:
         about = "Risk: the probability that the largest output is not that of the label"

@@ -35,6 +35,7 @@ NAMES = (
     "kawaguchi",
     "spurious-minima",
     "mode-connectivity",
+    "near-convexity",
     "implicit-bias",
     "edge-of-stability",
     "optimizers",

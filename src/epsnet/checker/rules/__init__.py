@@ -79,7 +79,7 @@ RULES: dict[str, Rule] = {
                 "spline-objective",
                 "spline-duality",
                 "duality-gap",
-            }  # fmt: skip
+            }
         ),
         two_layer.check,
     ),

@@ -3,7 +3,8 @@ r"""Rule `cover`: what holds on a box because a local rule holds on every leaf o
 Witness: the tree in prefix order, `axis` (int; -1 for a leaf) and `split` (float64; the place of the cut). The leaves
 cover the domain because every inner node cuts its own cell in two.
 
-* taylor-cover: on every leaf `core.difference.difference_range` encloses F - R(Phi); the sup error is at most the largest.
+* taylor-cover: on every leaf `core.difference.difference_range` encloses F - R(Phi); the sup error is at most the
+  largest.
 * interval-jacobian, layer-splitting: on every leaf `core.jacobian` or `core.splitting` bounds the Lipschitz constant.
   The one of a box is the largest of those of the leaves: the segment between two points of the box runs through
   leaves, and the lengths of its parts add up. Layer splitting needs the norms of its matrices, leaf by leaf in the

@@ -44,7 +44,7 @@ def _relaxation(context: Context) -> Verdict:
     outputs = context.network.outputs
     small = outputs * max(outputs, context.network.inputs) <= _MAX_FORMS
     context.require(small, "The network has too many inputs and outputs. Use fewer.")
-    _require_short(context, context.network, *(() if target is None else (target.network,)))
+    require_short(context, context.network, *(() if target is None else (target.network,)))
     first = chain(context.network)
     if target is not None:
         chains = aligned(first, chain(target.network))
@@ -57,7 +57,7 @@ def _relaxation(context: Context) -> Verdict:
     return Verdict(Kind.VERIFIED, (f"{leaves} boxes cover the domain",))
 
 
-def _require_short(context: Context, *networks: Network) -> None:
+def require_short(context: Context, *networks: Network) -> None:
     """Refuse what would be too long before any matrix is stored in full, those that hand values on included."""
     depth, outputs = max(len(network.layers) for network in networks), networks[0].outputs
     layers = [layer for network in networks for layer in network.layers]

@@ -30,8 +30,10 @@ from epsnet.core.simplify import replay
 from epsnet.core.stability import proved_ranges
 
 MAX_CONNECTIONS = 1_000_000
+MAX_NEURONS = 100_000
 _MAX_WORK = 2**37
-"""Boxes of the stable tree times connections times neurons: about half an hour."""
+"""Boxes of the stable tree times connections times neurons, and `_COST` for each end: about half an hour."""
+_COST = 2**12
 
 HYPOTHESIS = "every step of the reduction holds on the domain"
 
@@ -47,6 +49,7 @@ def check(context: Context) -> Verdict:
         context.require(reduced.sha256 == context.network.sha256, "It is not the reduced network. Reduce it anew.")
         context.require(context.claim.limit >= 0, "An error is negative. Build it anew.")
         return Verdict(Kind.VERIFIED if boxes else Kind.PROVED, (HYPOTHESIS,))
+    distance.require_short(context, context.network, reduced)
     places, shifts = (_by_layer(context, name) for name in ("place", "shift"))
     aligned = in_shape_of(context.network, reduced, places, shifts)
     part = replace(context.claim, theorem="differential-relaxation")
@@ -58,7 +61,9 @@ def check(context: Context) -> Verdict:
 
 def _reduced(context: Context, network: Network) -> tuple[Network, int]:
     """Return the network that the log leads to, and how many boxes were needed to know the sides of the neurons."""
-    context.require(network.size.connections <= MAX_CONNECTIONS, "The network is too large. Use a smaller one.")
+    neurons = sum(layer.outputs for layer in network.layers)
+    small = neurons <= MAX_NEURONS and network.size.connections <= MAX_CONNECTIONS
+    context.require(small, "The network is too large. Use a smaller one.")
     numbers = (x for layer in network.layers for t in (layer.bias_values(), *(m.entries()[2] for _, m in layer.terms))
                for x in t)  # fmt: skip
     floats = all(type(x) is float or is_float64(Fraction(x)) for x in numbers)
@@ -69,8 +74,9 @@ def _reduced(context: Context, network: Network) -> tuple[Network, int]:
     domain, ranges, boxes = context.domain(), None, 0
     if "stable_axis" in context.witness:
         tree = {"axis": context.array("stable_axis", "i"), "split": context.array("stable_split", "f")}
+        distance.require_short(context, network)
         boxes = len(tree["axis"])
-        work = boxes * network.size.connections * sum(layer.outputs for layer in network.layers)
+        work = boxes * (network.size.connections * neurons + _COST * network.inputs)
         context.require(work <= _MAX_WORK, "The proof is too long to be checked. Use fewer boxes.")
         leaves = replace(context, witness=tree).leaves()
         ends = (([round_down(x) for x in low], [round_up(x) for x in high]) for low, high in leaves)

@@ -1,0 +1,1 @@
+"""Optimization: certified global optima, rates of stochastic gradient descent, and exact loss landscapes."""
