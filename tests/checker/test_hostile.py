@@ -811,10 +811,10 @@ ENDLESS = {
 
 @pytest.mark.parametrize("attempt", ENDLESS.values(), ids=ENDLESS)
 def test_no_small_file_takes_long(attempt):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DomainError):
         attempt()
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 # Mutations at random.

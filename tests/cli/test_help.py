@@ -96,7 +96,7 @@ def test_commands_are_completed(shell):
         ("epsnet learn mn", ["mnist"]),
         ("epsnet learn --me", ["--method"]),
         ("epsnet learn mnist --method ", list(METHODS)),
-        ("epsnet learn mnist --method p", ["piecewise-linear"]),
+        ("epsnet learn mnist --method p", ["piecewise-linear", "precise", "program"]),
         ("epsnet learn mnist --cost ", ["weights", "neurons", "depth", "bits"]),
         ("epsnet construct squ", ["square", "square-on", "squared-norm"]),
         ("epsnet learn mnist --norm L", ["L2"]),

@@ -13,7 +13,7 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOWTO = sorted(f"howto/{path.name}" for path in (DOCS / "howto").glob("*.md"))
-PAGES = ["quickstart.md", "depth.md", "surrogates.md", *HOWTO]
+PAGES = ["quickstart.md", "depth.md", "surrogates.md", "near_convexity.md", *HOWTO]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 INSTALL = ("python3 -m venv", ".venv/bin/pip", ". .venv")
 # An installed command is what users have; here it runs under the interpreter of the tests, and warnings are errors.

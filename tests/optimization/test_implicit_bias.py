@@ -133,7 +133,8 @@ def test_says_what_is_wrong():
     with pytest.raises(HypothesisError, match="All points are 0"):
         max_margin(np.zeros((2, 2)), [1, -1])
     for inputs, labels in [(x, [1, 0]), (x, [1]), ([1.0, 2.0], [1, -1]), (x * np.nan, [1, -1]), ("ab", [1, -1]),
-                           (np.zeros((0, 2)), []), (np.ones((3, 70_000)), [1, -1, 1])]:  # fmt: skip
+                           (np.zeros((0, 2)), []), ([[1e-320], [-1e-320]], [1, -1]),
+                           (np.ones((3, 70_000)), [1, -1, 1])]:  # fmt: skip
         with pytest.raises(DomainError):
             max_margin(inputs, labels)
     with pytest.raises(DomainError, match="All inputs are 0"):

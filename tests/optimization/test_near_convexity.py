@@ -170,9 +170,9 @@ def test_one_neuron_against_linear_programs(seed):
     assert best <= high + 2e-4  # a slope is at most 1, and s is off by at most 1e-4
 
 
-@pytest.mark.parametrize("neurons", [2, 8, 32])
-def test_random_pairs_obey_the_theorem_and_the_checker_agrees(neurons):
-    found = defect(*random_pair(neurons, 5), gap=1e-2)
+@pytest.mark.parametrize(("neurons", "seed"), [(2, 5), (32, 5), (64, 6)])
+def test_random_pairs_obey_the_theorem_and_the_checker_agrees(neurons, seed):
+    found = defect(*random_pair(neurons, seed), gap=1e-2)
     low, high = found.bracket
     assert 0 < low <= high <= low * Fraction(102, 100)
     assert neurons**2 * high <= Fraction(1, 4)

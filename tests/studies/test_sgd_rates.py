@@ -33,8 +33,9 @@ def test_verdicts(strong, weak, answer):
 
 
 def test_larger_budgets_have_more_paths():
-    small, large = (this.cases(budget, 0)[-1] for budget in (50, 500))
-    assert small["paths"] < large["paths"]
+    tiny, small, large = (this.cases(budget, 0) for budget in (3, 60, 180))
+    assert tiny[-1]["paths"] < small[-1]["paths"] and len(large) == len(small) + 2
+    assert len({case["seed"] for case in large[-3:]}) == 3
     assert not np.isnan(this.example().minimizer).any()
 
 

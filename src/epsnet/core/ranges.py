@@ -29,7 +29,8 @@ def argument_ranges(network: Network, domain: Box) -> list[list[Range]]:
 
     As in `enclose.network_forms`, values are enclosed by low + g . t <= y <= high + g . t; rationals find out that a
     range ends exactly at a kink, which balls of nonzero radius cannot; a network too large or too deep for that gets
-    the float64 enclosures of `core.jacobian`. An undecided kink is replaced by a chord of slope lambda, rounded to 20 bits, plus the range of sigma(z) - lambda z: rounding costs width but no rigor.
+    the float64 enclosures of `core.jacobian`. An undecided kink is replaced by a chord of slope lambda, rounded to 20
+    bits, plus the range of sigma(z) - lambda z: rounding costs width but no rigor.
     """
     if domain.dimension != network.inputs:
         raise DomainError(

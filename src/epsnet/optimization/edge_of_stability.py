@@ -131,8 +131,10 @@ def _program(jax: Any, objective: Objective, blocks: int, every: int, lanczos: i
         first = jnp.zeros((lanczos + 1, len(theta))).at[0].set(start)
         basis, images = jax.lax.scan(extend, first, jnp.arange(lanczos))
         small = basis[:lanczos] @ images.T
-        values, vectors = jnp.linalg.eigh((small + small.T) / 2)
-        # Directions after a breakdown are 0 and add eigenvalues 0, which matter only if all others are negative.
+        # Directions after a breakdown are 0: what they add goes below all eigenvalues.
+        unused = 1.0 * (jnp.linalg.norm(basis[:lanczos], axis=1) < 0.5)
+        small = (small + small.T) / 2 - jnp.diag(unused) * (1 + 2 * jnp.linalg.norm(small))
+        values, vectors = jnp.linalg.eigh(small)
         vector = vectors[:, -1] @ basis[:lanczos]
         return values[-1], vector / jnp.linalg.norm(vector)
 

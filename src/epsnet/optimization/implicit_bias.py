@@ -147,7 +147,10 @@ def max_margin(inputs: ArrayLike, labels: ArrayLike) -> MaxMargin:
                 f"No linear classifier separates the data: 0 = {_combination(exact)}. "
                 "Append a column of ones for a bias, or use features that separate them."
             )
-        classifier = np.array([float(as_fraction(value) / square) for value in nearest])
+        try:
+            classifier = np.array([float(as_fraction(value) / square) for value in nearest])
+        except OverflowError:
+            raise DomainError("The inputs are too small for a classifier in float64. Scale them.") from None
     else:
         nearest = alpha @ (x * y[:, None])
         classifier = nearest / max(float(nearest @ nearest), np.finfo(float).tiny)

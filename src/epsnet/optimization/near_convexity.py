@@ -98,7 +98,7 @@ def defect(breakpoints: ArrayLike, weights: ArrayLike, *, gap: float = 1e-6) -> 
     Args:
         breakpoints: t of shape (2, N), inside (0, 1).
         weights: c of shape (2, N); f_i(x) = sum_j c_ij max(x - t_ij, 0) up to an affine function.
-        gap: the relative width of the bracket, at least 1e-8.
+        gap: the relative width of the bracket, at least 1e-8; it is wider where the search in float64 fails.
 
     Returns:
         Both bounds, VERIFIED: the upper one by the vertices of the difference, the lower one by windows.
@@ -125,7 +125,7 @@ def defect(breakpoints: ArrayLike, weights: ArrayLike, *, gap: float = 1e-6) -> 
     try:
         low, high = own.bisect(count, float(limit), gap)
         nearest, lower = own.polygon(count, high, gap), own.blocked(count, low, gap)
-    except (ValueError, CheckError) as error:
+    except ValueError as error:
         reason = str(error).rstrip(".")
         raise CertificateError(
             f"The defect is beyond float64: {reason}. Scale the weights or move breakpoints apart.",
@@ -182,32 +182,41 @@ class _Average:
         return minimal_link_path(self, 0.0, 1.0, eps, knots=self.places.tolist())
 
     def suffice(self, count: int, eps: float) -> bool:
-        return self.path(eps).pieces <= count + 1
+        return self.fits(self.path(eps), count, eps)
+
+    def fits(self, path: Path, count: int, eps: float) -> bool:
+        """Tell whether a path has N + 1 pieces and is in the tube: the search may err, and then it has too few."""
+        x = np.union1d(path.breakpoints, self.places)
+        return path.pieces <= count + 1 and float(np.max(np.abs(path(x) - self(x)))) <= eps * (1 + _TIES)
 
     def polygon(self, count: int, eps: float, gap: float) -> Network:
         """Return a polygon with at most N + 1 pieces, within eps or a little more."""
-        while (path := self.path(eps)).pieces > count + 1:
-            eps *= 1 + gap / 4
+        step = gap / 4
+        while not self.fits(path := self.path(eps), count, eps):
+            eps, step = eps * (1 + step), 2 * step
         slopes = path.slopes
         return spline_network(float(path.values[0]), float(slopes[0]), path.breakpoints[1:-1], np.diff(slopes))
 
     def blocked(self, count: int, eps: float, gap: float) -> tuple[Bound, Witness]:
         """Return the statement that N + 1 pieces do not suffice at eps or a little below, confirmed by its rule."""
+        step = gap / 4
         while True:
-            eps = float(f"{eps:.10e}")  # a short number to read
-            windows = outer_windows(self, 0.0, 1.0, eps, knots=self.places.tolist())
-            if len(windows) > count:
-                break
-            eps *= 1 - gap / 4
+            try:
+                return self.windows(count, float(f"{eps:.10e}"))  # a short number to read
+            except CheckError:
+                eps, step = eps * (1 - step), min(2 * step, 0.5)
+
+    def windows(self, count: int, eps: float) -> tuple[Bound, Witness]:
+        found = outer_windows(self, 0.0, 1.0, eps, knots=self.places.tolist())
         claim = Bound(
             quantity="pieces", sense=">=", value=float(count + 2), norm="sup", domain=UNIT, kind=Kind.VERIFIED,
             eps=Fraction(repr(eps)), theorem="minimal-link", rule="reach", target=self.target.sha256,
-            hypotheses=(f"{len(windows)} windows block the tube",),
+            hypotheses=(f"{len(found)} windows block the tube",),
         )  # fmt: skip
         columns: dict[str, NDArray[Any]] = {
-            name: np.array([getattr(w, name) for w in windows]) for name in ("p", "s", "e", "slope", "value")
+            name: np.array([getattr(w, name) for w in found]) for name in ("p", "s", "e", "slope", "value")
         }
-        witness = {"side": np.array([w.side for w in windows], dtype=np.int64), **columns}
+        witness = {"side": np.array([w.side for w in found], dtype=np.int64), **columns}
         with ball_arithmetic():
             reach.check(Context(claim, (), self.network, self.target, witness))
         return claim, witness

@@ -39,6 +39,7 @@ SUCCESS = 0.01
 WIDE, FAILURES = 64, Fraction(1, 5)
 _CONFIDENCE = Fraction(95, 100)
 _WIDTHS = (2, 4, 8, 16, 32, 64)
+_STARTS = 2
 _PROBLEMS = ((40, 2, 0.1), (40, 3, 0.1))
 """Points, dimension, weight decay."""
 
@@ -54,11 +55,12 @@ def problem(points: int, dimension: int, beta: float) -> TwoLayerProblem:
 
 
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
-    """Return one case for each problem and width, and those that certify the optima; more starts for more budget."""
-    starts = min(max(round(0.6 * budget), 2), 1000)
-    optima = [{"points": n, "dimension": d, "beta": b, "width": 0, "starts": 0, "seed": seed} for n, d, b in _PROBLEMS]
+    """Return the cases that certify the optima, then starts for each problem and width, more for more budget."""
+    rounds = min(max(round(0.6 * budget / _STARTS), 1), 500)
+    optima = [{"points": n, "dimension": d, "beta": b, "width": 0, "first": 0, "seed": seed} for n, d, b in _PROBLEMS]
     trained = [
-        {"points": n, "dimension": d, "beta": b, "width": width, "starts": starts, "seed": seed}
+        {"points": n, "dimension": d, "beta": b, "width": width, "first": _STARTS * number, "seed": seed}
+        for number in range(rounds)
         for width in _WIDTHS
         for n, d, b in _PROBLEMS
     ]
@@ -73,7 +75,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         certificate = found.certificate
         return {"upper": certificate.primal.value, "lower": certificate.dual.value, "neurons": len(found.outer)}
     objectives = []
-    for start in range(case["starts"]):
+    for start in range(case["first"], case["first"] + _STARTS):
         random = np.random.Generator(np.random.Philox([case["seed"], 1, start]))
         hidden = random.normal(size=(case["width"], case["dimension"])) / np.sqrt(case["dimension"])
         outer = random.normal(size=case["width"]) / np.sqrt(case["width"])
@@ -86,7 +88,10 @@ def _excess(finished: Sequence[Finished], dimension: int) -> dict[int, Floats]:
     own = [case for case in finished if case.inputs["dimension"] == dimension]
     lower = [case.result["lower"] for case in own if case.inputs["width"] == 0]
     trained = [case for case in own if case.inputs["width"] > 0] if lower else []
-    return {case.inputs["width"]: np.array(case.result["objectives"]) / lower[0] - 1 for case in trained}
+    objectives: dict[int, list[float]] = {}
+    for case in trained:
+        objectives.setdefault(case.inputs["width"], []).extend(case.result["objectives"])
+    return {width: np.array(values) / lower[0] - 1 for width, values in objectives.items()}
 
 
 def _failures(excess: Floats) -> Estimate:

@@ -39,7 +39,7 @@ from epsnet.studies.study import Analysis, Comparison, Study, Verdict, judge
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTHS = (8, 32, 128, 512)
+WIDTHS = (8, 32, 128, 512, 2048)
 EXAMPLES = 1000
 SHARE = 0.5
 """The matched barrier has to be at most this share of the naive one."""
@@ -50,7 +50,7 @@ KINDS = {"naive": "straight line", "matched": "straight line, matched", "bent": 
 
 
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
-    """Return one pair of networks for each width, the widest only if the budget allows.
+    """Return one pair of networks for each width, the wider ones only if the budget allows.
 
     Raises:
         MissingExtraError: JAX is not installed.
@@ -59,7 +59,7 @@ def cases(budget: float, seed: int) -> list[dict[str, Any]]:
         import jax  # noqa: F401
     except ModuleNotFoundError:
         raise MissingExtraError("jax", "Training") from None
-    widths = WIDTHS if budget >= 30 else WIDTHS[:2]
+    widths = WIDTHS[: 2 if budget < 30 else 4 if budget < 150 else 5]
     return [{"width": w, "examples": EXAMPLES, "epochs": 100, "seeds": [2 * seed, 2 * seed + 1]} for w in widths]
 
 

@@ -43,7 +43,7 @@ def cases(budget: float, seed: int) -> list[dict[str, Any]]:
     """Return the three pairs of the theorem and random ones, about one of each size for three seconds, 2 to 40."""
     planned: list[dict[str, Any]] = [{"pair": name, "neurons": n} for n in NEURONS for name in _NAMED]
     own = seeds(seed, int(np.clip(budget / 3, 2, 40)))
-    planned += [{"pair": "random", "neurons": n, "seed": s} for n in NEURONS for s in own]
+    planned += [{"pair": "random", "neurons": n, "seed": s} for s in own for n in NEURONS]
     return planned
 
 

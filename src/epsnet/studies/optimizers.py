@@ -163,7 +163,7 @@ def draw(finished: Sequence[Finished], analysis: Analysis) -> Figure:
     axes.axhline(2.0**-53, color=GRAY, linewidth=1, linestyle="--")
     axes.text(1, 1.3 * 2.0**-53, "unit roundoff of float64", fontsize=8, color=GRAY)
     axes.set(xlabel="evaluations of the whole sample", ylabel="RMS error between the points")
-    axes.set_title(r"$\sin 3x + x\cos 5x$, tanh networks [1, 20, 1], ESTIMATED", fontsize=10)
+    axes.set_title(r"$\sin 3x + x\cos 5x$, tanh networks [1, 20, 1]; two stages: [1, 100, 1], ESTIMATED", fontsize=10)
     if finished:
         axes.legend(frameon=False, fontsize=8)
     return finish(figure, analysis.verdict.answer)
@@ -176,9 +176,9 @@ STUDY = Study(
     source="E. J. Michaud, Z. Liu, M. Tegmark, Entropy 25 (2023) 175; Y. Wang, C.-Y. Lai, J. Comput. Phys. 504 (2024) "
     "112865 (observations)",
     rule=f"Variable projection has to reach an RMS error of {RMS:g}, and {FACTOR:g} times that of each other "
-    "optimizer, which has no fewer evaluations; every start of the stages "
-    f"{list(STAGES)} a largest error of {WORST:g}, and one of them {LARGEST:g}. One that does not contradicts; no start "
-    f"below {LARGEST:g} leaves it undecided.",
+    f"optimizer, which has no fewer evaluations; every start of the stages {list(STAGES)} a largest error of "
+    f"{WORST:g}, and one of them {LARGEST:g}. One that does not contradicts; no "
+    f"start within {LARGEST:g} leaves it undecided.",
     budget=60,
     cases=cases,
     measure=measure,

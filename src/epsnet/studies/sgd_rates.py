@@ -51,16 +51,17 @@ _PER_STEP = 5e-8
 
 
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
-    """Return the quadratics, averaging, and logistic regression with as many paths as the budget allows."""
+    """Return the quadratics, averaging, and logistic regression, with more samples of paths for more budget."""
     top = 18 if budget >= 30 else 14
     planned: list[dict[str, Any]] = [
         {"problem": "quadratic", "gamma": gamma, "nu": nu, "top": top} for gamma, nu in STEPS
     ]
     planned.append({"problem": "averaged", "gamma": 0.5, "nu": 0.7, "top": min(top, 16)})
     last = 14 if budget >= 30 else 12
-    paths = int(np.clip(0.35 * budget / (_PER_STEP * 2**last), 1000, 100_000))
-    planned.append({"problem": "logistic", "last": last, "paths": paths, "seed": seed})
-    return planned
+    paths = int(np.clip(0.35 * budget / (_PER_STEP * 2**last), 1000, 20_000))
+    samples = max(1, round(budget / 60))
+    logistic = {"problem": "logistic", "last": last, "paths": paths}
+    return planned + [{**logistic, "seed": seed + number} for number in range(samples)]
 
 
 def example() -> StochasticProblem:

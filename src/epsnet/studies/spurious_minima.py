@@ -42,8 +42,11 @@ _SECONDS_OF_A_RUN = 0.004
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
     """Return proofs for k = 5, ..., 12, and random starts for six k, as many as the budget allows."""
     planned: list[dict[str, Any]] = [{"what": "proof", "k": k} for k in range(5, 13)]
-    runs = int(np.clip(0.6 * budget / (len(SHARES) * _SECONDS_OF_A_RUN), 100, 2000))
-    return planned + [{"what": "runs", "k": k, "runs": runs, "seed": seed} for k in SHARES]
+    runs = int(np.clip(0.6 * budget / (len(SHARES) * _SECONDS_OF_A_RUN), 100, 1000))
+    samples = max(1, round(budget / 60))
+    return planned + [
+        {"what": "runs", "k": k, "runs": runs, "seed": seed + number} for number in range(samples) for k in SHARES
+    ]
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
