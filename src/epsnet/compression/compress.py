@@ -23,7 +23,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +38,6 @@ from epsnet.compression.alignment import EXACT_INPUTS, certified_distance
 from epsnet.compression.candidates import LEVELS, PRICES, RECIPES, Recipe, candidates, constant, without_neurons
 from epsnet.compression.exact import Reduction, merge_affine, reduce_exactly
 from epsnet.compression.on_sample import sample_solution, unchanged_share
-from epsnet.compression.rate import candidates as equal_slopes
 from epsnet.core.network import Network
 from epsnet.core.network_target import NetworkTarget
 from epsnet.core.realize import realize
@@ -60,8 +58,6 @@ _GAP = 0.05
 _SCREEN, _STRIDE = 256, 4.0
 """After so many boxes a bound that is so many times too large is given up, and a recipe is asked for that much less."""
 _WIDER = 1.5
-_WALK = 13
-"""Levels of `rate.candidates`, which gives each layer the step that its bits are worth; for errors at points."""
 _TINY = 1e-300
 UNQUANTIZED = "unquantized"
 
@@ -241,11 +237,7 @@ class _Task:
                 return self.candidate(next(made), name)
 
             found.append(_Ladder(name, functools.cache(make), len(LEVELS)))
-        return [*found, *self.walks(), self._ladder(UNQUANTIZED, [self.reduced, self.original])]
-
-    def walks(self) -> list[_Ladder]:
-        """Return the recipes that have to be followed from the coarsest candidate on."""
-        return []
+        return [*found, self._ladder(UNQUANTIZED, [self.reduced, self.original])]
 
     def _ladder(self, name: str, networks: list[Network]) -> _Ladder:
         return _Ladder(name, functools.cache(lambda number: self.candidate(networks[number], name)), len(networks))
@@ -285,16 +277,6 @@ class _OnBox(_Task):
 @dataclass(slots=True)
 class _OnSample(_Task):
     """The error at given points."""
-
-    def walks(self) -> list[_Ladder]:
-        walk, made = equal_slopes(self.reduced, self.fit, _WALK), list[_Candidate]()
-
-        def make(number: int) -> _Candidate:
-            for network in islice(walk, max(number + 1 - len(made), 0)):
-                made.append(self.candidate(network, "equal slopes"))
-            return made[min(number, len(made) - 1)]
-
-        return [_Ladder("equal slopes", make, _WALK)]
 
     def fallback(self) -> Solution:
         return sample_solution(self.original, self.original, self.test)
