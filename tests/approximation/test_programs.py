@@ -1,10 +1,12 @@
 """Programs: short files from which the decoder builds the network and proves its error again."""
 
+import time
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from epsnet.approximation.circuits import squaring_circuit
 from epsnet.approximation.programs import load_proved, prove, shortest_program
 from epsnet.certify.bound import Kind
 from epsnet.certify.domain import Box
@@ -105,3 +107,13 @@ def test_a_file_is_loaded_with_its_proof(tmp_path):
 def test_what_no_circuit_covers_is_refused():
     with pytest.raises(HypothesisError):
         shortest_program(Target("x*y", Box([0, 0], [1, 1])), F("1e-2"))
+
+
+def test_a_program_that_is_hard_to_prove_is_given_up():
+    """What oscillates a million times cannot be covered by few cells: the reader stops instead of trying for hours."""
+    target = Target("sin(1000000*x)*cos(1000000*x)", Box(0, 1))
+    circuit = squaring_circuit(Target("x^2", Box(0, 1)), Fraction(1, 100)).circuit
+    start = time.process_time()
+    with pytest.raises(CertificateError):
+        prove(Program(target, Fraction(3, 5), circuit))
+    assert time.process_time() - start < 60

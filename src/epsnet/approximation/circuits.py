@@ -25,7 +25,7 @@ from epsnet.core.circuit import Circuit, Sign
 from epsnet.core.linear_maps import is_float64
 from epsnet.core.network import Network
 from epsnet.core.target import Target
-from epsnet.enclosure.cover import bisect
+from epsnet.enclosure.cover import MAX_NODES, bisect
 from epsnet.enclosure.float64 import exact_error, rounding_of, with_rounding
 
 Array = NDArray[np.float64]
@@ -207,8 +207,8 @@ def _turning_point(view: _Folded, left: float, right: float) -> float:
     return center
 
 
-def certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
-    """Prove a circuit. CertificateError if that fails."""
+def certified(target: Target, circuit: Circuit, eps: Fraction, nodes: int = MAX_NODES) -> DeepNetwork:
+    """Prove a circuit, with a cover whose tree has at most so many nodes. CertificateError if that fails."""
     network = circuit.network()
     rounding = rounding_of(network, target.domain)
     limit = Fraction(round_down(eps - rounding.limit))
@@ -217,7 +217,7 @@ def certified(target: Target, circuit: Circuit, eps: Fraction) -> DeepNetwork:
         bound, local = circuit.enclose(target.expression, lower[0], upper[0])
         return bound if local.holds else arb("inf")
 
-    value, tree = bisect(target.domain, enclose, limit, cuts(circuit, target))
+    value, tree = bisect(target.domain, enclose, limit, cuts(circuit, target), nodes=nodes)
     cells = int((tree["axis"] < 0).sum())
     found = (f"{cells} cells cover {target.domain}", f"{len(circuit.stages)} squarings")
     exact = exact_error(target, network, value, "squaring-circuit", "circuit", found)

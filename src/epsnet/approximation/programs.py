@@ -35,6 +35,8 @@ from epsnet.core.target import Target
 Array = NDArray[np.float64]
 
 _NODES = 160
+_NODES_OF_PROOF = 4_000
+"""Of the cover: who reads a program searches for its proof, so a small file must not keep one busy for long."""
 _STEP = 1e-6
 _PENALTY = 10.0
 _INSIDE, _ABOVE = 2.0**-19, 2.0**-7
@@ -63,7 +65,7 @@ def shortest_program(target: Target, eps: Fraction, *, seed: int = 0) -> tuple[P
     for used in _USED:
         try:
             program = Program(target, eps, _rounded(search, float(eps) * used))
-            return program, certified(target, program.circuit, eps)
+            return program, certified(target, program.circuit, eps, _NODES_OF_PROOF)
         except CertificateError as error:
             failure = error
     raise CertificateError(
@@ -78,7 +80,7 @@ def prove(program: Program) -> Solution:
     Raises:
         CertificateError: the network is not within eps, or that could not be proved.
     """
-    found = certified(program.target, program.circuit, program.eps)
+    found = certified(program.target, program.circuit, program.eps, _NODES_OF_PROOF)
     return Solution(
         network=found.network,
         target=program.target,

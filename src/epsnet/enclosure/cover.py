@@ -23,7 +23,7 @@ RELATIVE_SLACK = 2.0**-20
 
 Corner = tuple[Fraction, ...]
 
-_MAX_CELLS = 1_000_000
+MAX_NODES = 1_000_000
 _MIN_WIDTH = Fraction(1, 2**80)
 _SAMPLES = 200_000
 
@@ -61,7 +61,11 @@ def cover(target: Target, network: Network, eps: Fraction) -> tuple[float, dict[
 
 
 def bisect(
-    domain: Box, enclose: Callable[[Corner, Corner], arb], limit: Fraction, *cuts: Sequence[Fraction]
+    domain: Box,
+    enclose: Callable[[Corner, Corner], arb],
+    limit: Fraction,
+    *cuts: Sequence[Fraction],
+    nodes: int = MAX_NODES,
 ) -> tuple[float, dict[str, NDArray]]:
     """Cut a box until an upper bound is at most `limit` on every cell.
 
@@ -70,6 +74,7 @@ def bisect(
         enclose: returns an upper bound on a cell (lower, upper); not finite where nothing is known.
         limit: what is to be reached, a float64 number.
         cuts: for each axis, or for none, the places, sorted float64 numbers, where to cut before anything is enclosed.
+        nodes: the most nodes of the tree.
 
     Returns:
         The largest bound of a leaf, and the tree in prefix order.
@@ -101,7 +106,7 @@ def bisect(
                 middle = inside[axis][len(inside[axis]) // 2]
             middle = Fraction(float(middle))
             small = upper[axis] - lower[axis] < _MIN_WIDTH * (domain.upper[axis] - domain.lower[axis])
-            if small or not lower[axis] < middle < upper[axis] or len(axes) >= _MAX_CELLS:
+            if small or not lower[axis] < middle < upper[axis] or len(axes) >= nodes:
                 achieved = float("inf") if bound is None else round_up(bound)
                 raise CertificateError(
                     f"The difference to the formula could not be bounded by {float(limit):.6g} near "
