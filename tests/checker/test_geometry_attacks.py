@@ -128,7 +128,7 @@ def test_hashes_of_wide_networks_take_no_minutes():
     with pytest.raises(DomainError, match="neurons"):
         Network(1, (wide(2999),) * 12)
     with pytest.raises(DomainError, match="too long"):
-        wide(2999, bias=(F(1, 3**2000),))
+        Network(1, (wide(2999, bias=(F(1, 3**2000),)),))
 
 
 def test_the_hash_of_a_convolution_is_that_of_each_neuron():

@@ -103,7 +103,7 @@ class Bound:
         """Return six digits of the value, rounded to the side on which the statement stays true."""
         if self.sense == "==":
             return str(self.limit.numerator) if self.limit.denominator == 1 else repr(self.value)
-        return decimal_text(self.value, up=self.sense == "<=", digits=6)
+        return decimal_text(self.value + 0.0, up=self.sense == "<=", digits=6)
 
     @property
     def limit(self) -> Fraction:
