@@ -1,7 +1,7 @@
 r"""Tables of numbers as integers times a step, and five ways to code them.
 
 Float64 numbers of one table are written as q * m * 2^e with integers q, m > 0 the greatest common divisor: any finite
-ones are, and those on a grid have small q. The ways, of which the encoder takes the shortest that fits:
+ones are, and those on a grid have small q. The ways, of which the encoder takes the shortest that fits::
 
     UNIFORM      the places of the M nonzero of n numbers, all equally likely, a sign and b bits each:
                  log2 binom(n, M) + M (1 + b) bits, 2^b > max |q| - 1
