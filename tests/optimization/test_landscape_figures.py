@@ -5,7 +5,7 @@ import pytest
 
 from epsnet.optimization.figures import draw_errors, draw_paths, draw_plane, draw_spectrum
 from epsnet.optimization.hessian import spectral_density, spectrum
-from epsnet.optimization.landscape import Path, Plane
+from epsnet.optimization.landscape import LossPath, Plane
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
 
@@ -23,7 +23,9 @@ def test_pictures(tmp_path):
     places = np.linspace(-1, 1, 21)
     bowl = 0.01 + places[:, None] ** 2 + 3 * places**2
     draw_plane(axes[1], Plane(places, bowl, [], []))
-    draw_paths(axes[2], {"straight": Path(places / 2 + 0.5, 1 - places**2), "bent": Path(places / 2 + 0.5, 0 * places)})
+    draw_paths(
+        axes[2], {"straight": LossPath(places / 2 + 0.5, 1 - places**2), "bent": LossPath(places / 2 + 0.5, 0 * places)}
+    )
     assert "barrier 1" in axes[2].get_legend().get_texts()[0].get_text()
     draw_errors(axes[3], [1, 10, 100], [1, 0.5, 0.1], 0.5, label="errors")
     line = axes[3].lines[1]

@@ -184,7 +184,7 @@ def _present(solution: Solution, folder: Path, seconds: float, *, quiet: bool, a
 
 
 def describe(solution: Solution) -> dict[str, Any]:
-    """Return the stable JSON description of a solution: `network`, `error`, `optimality`, `result`."""
+    """Return the stable JSON description of a solution: ``network``, `error`, `optimality`, `result`."""
     return {
         "network": {**solution.size.to_json(), "bits": solution.bits},
         "error": solution.error.to_json(),

@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 
 
 def in_shape_of(network: Network, template: Network, places: Sequence[Integers], shifts: Sequence[Integers]) -> Network:
-    """Return a network of the shape of `template` that computes what `network` computes, exactly.
+    """Return a network of the shape of `template` that computes what ``network`` computes, exactly.
 
     Args:
         network: without skip connections, of float64 weights.

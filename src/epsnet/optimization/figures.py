@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from epsnet.optimization.hessian import SpectralDensity, Spectrum
-from epsnet.optimization.landscape import Path, Plane
+from epsnet.optimization.landscape import LossPath, Plane
 from epsnet.optimization.sgd_rates import CoupledRates
 from epsnet.report.page import COLORS
 
@@ -79,7 +79,7 @@ def draw_plane(axes: Any, plane: Plane, levels: int = 24) -> None:
     axes.set(xlabel="first direction", ylabel="second direction", aspect="equal")
 
 
-def draw_paths(axes: Any, paths: Mapping[str, Path], colors: Sequence[str] = ("orange", "blue", "green")) -> None:
+def draw_paths(axes: Any, paths: Mapping[str, LossPath], colors: Sequence[str] = ("orange", "blue", "green")) -> None:
     """Draw the loss along paths between the same two networks, with the barrier of each."""
     for (label, path), color in zip(paths.items(), colors, strict=False):
         text = f"{label}: barrier {path.barrier:.3g}"

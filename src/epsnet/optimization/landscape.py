@@ -152,7 +152,7 @@ def _permute(layers: Direction, number: int, gain: Floats) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class LossPath:
     """A loss along a path; `barrier` is its largest excess over the straight line between the ends. ESTIMATED."""
 
     places: Floats
@@ -165,7 +165,7 @@ class Path:
         return float((self.values - line).max())
 
 
-def loss_path(loss: Callable[[Floats], float], corners: Sequence[ArrayLike], points: int = 25) -> Path:
+def loss_path(loss: Callable[[Floats], float], corners: Sequence[ArrayLike], points: int = 25) -> LossPath:
     """Return the loss along the polygon through some vectors theta, each edge taking the same part of [0, 1].
 
     Raises:
@@ -175,7 +175,7 @@ def loss_path(loss: Callable[[Floats], float], corners: Sequence[ArrayLike], poi
     if len(chain) < 2 or len({corner.shape for corner in chain}) > 1 or points < 2:
         raise DomainError("A path needs two corners of one length and two points. Give them.")
     places = np.linspace(0, 1, points)
-    return Path(places, np.array([float(loss(_on(chain, t))) for t in places]))
+    return LossPath(places, np.array([float(loss(_on(chain, t))) for t in places]))
 
 
 def _on(chain: Sequence[Floats], t: float) -> Floats:

@@ -32,7 +32,7 @@ from epsnet.data import load_mnist
 from epsnet.experiments import Estimate, Finished
 from epsnet.optimization.figures import draw_paths
 from epsnet.optimization.hessian import flatten, network_objective
-from epsnet.optimization.landscape import Path, connect, loss_path, matched
+from epsnet.optimization.landscape import LossPath, connect, loss_path, matched
 from epsnet.studies.figures import STYLES, finish, new_figure
 from epsnet.studies.study import Analysis, Comparison, Study, Verdict, judge
 
@@ -85,8 +85,8 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     return {name: loss_path(objective.value, chain).values.tolist() for name, chain in corners.items()}
 
 
-def _paths(case: Finished) -> dict[str, Path]:
-    return {name: Path(np.linspace(0, 1, len(case.result[name])), np.array(case.result[name])) for name in KINDS}
+def _paths(case: Finished) -> dict[str, LossPath]:
+    return {name: LossPath(np.linspace(0, 1, len(case.result[name])), np.array(case.result[name])) for name in KINDS}
 
 
 def analyze(finished: Sequence[Finished]) -> Analysis:

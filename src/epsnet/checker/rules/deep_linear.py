@@ -1,7 +1,7 @@
 r"""Rule `deep_linear`: gradient, loss and inertia of the Hessian of a deep linear network on a sample, in rationals.
 
 The network is x -> W_L ... W_1 x without biases, the function f(W_1, ..., W_L) = |W_L ... W_1 X - Y|^2/2.
-Witness: `inputs` and `outputs` (float64), the columns of X and of Y one after the other; `measure` of the claim names
+Witness: ``inputs`` and `outputs` (float64), the columns of X and of Y one after the other; `measure` of the claim names
 their sha256. Everything is computed as the numbers that are stored, by `core.deep_linear` and `core.inertia`.
 """
 

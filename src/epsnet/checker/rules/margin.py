@@ -4,7 +4,7 @@ The labels y_i are 1 or -1, a classifier x -> w . x has the margin min_i y_i (w 
 
 $$ \min_i y_i\,(w \cdot x_i) \le \sum_i \alpha_i\,y_i\,(w \cdot x_i) \le |w|\,\Bigl|\sum_i \alpha_i\,y_i\,x_i\Bigr|. $$
 
-Both bounds are compared as squares, so that no root is needed. Witness (float64): `inputs`, the points one after the
+Both bounds are compared as squares, so that no root is needed. Witness (float64): ``inputs``, the points one after the
 other, and `labels`; for the bound for all classifiers also `weights`, proportional to alpha. `measure` of the claim
 names the sha256 of the sample.
 """

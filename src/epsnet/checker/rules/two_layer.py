@@ -1,6 +1,6 @@
 r"""Rule `two_layer`: how far a two-layer ReLU network is from the global optimum of its training.
 
-* two-layer-objective: objective <= value of the network of the claim. Witness: the problem, `shape`, `inputs`,
+* two-layer-objective: objective <= value of the network of the claim. Witness: the problem, `shape`, ``inputs``,
   `labels` and `beta`, which the claim names by its hash.
 * relu-duality: objective >= value of every two-layer ReLU network. Witness: the problem, a dual `point` nu, and `rows`
   in general position in place of the inputs, more than n if there are less than d. That |h| <= beta on the unit ball is
