@@ -66,7 +66,8 @@ class Bound:
         assumptions: what no machine checked; printed wherever the bound is.
         rule: the rule of the checker that re-derives it.
         eps: the accuracy that a lower bound of complexity is about: "every g with error <= eps has pieces >= 11".
-        network, target: sha256 of the subjects.
+        network: sha256 of the network it is about.
+        target: sha256 of the target it is about.
         premises: the bounds it follows from.
     """
 

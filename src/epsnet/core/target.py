@@ -211,7 +211,8 @@ class DataTarget:
         points: n.
         tolerance: None for classification.
         sha256: the hash of all of this and of the arrays.
-        inputs, labels: (n, d) float64 and (n,) int64 or (n, m) float64; None when the data is not at hand.
+        inputs: (n, d) float64; None when the data is not at hand.
+        labels: (n,) int64 or (n, m) float64, likewise.
     """
 
     name: str
