@@ -1,6 +1,7 @@
 """Programs: short files from which the decoder builds the network and proves its error again."""
 
 import time
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -117,3 +118,10 @@ def test_a_program_that_is_hard_to_prove_is_given_up():
     with pytest.raises(CertificateError):
         prove(Program(target, Fraction(3, 5), circuit))
     assert time.process_time() - start < 60
+
+
+def test_a_program_whose_network_overflows_is_not_proved():
+    circuit = squaring_circuit(Target("x^2", Box(0, 1)), Fraction(1, 100)).circuit
+    huge = replace(circuit, output=tuple(Fraction(10) ** 308 * value for value in circuit.output))
+    with pytest.raises(CertificateError, match="not proved"):
+        prove(Program(Target("x^2", Box(0, 1)), Fraction(1, 2), huge))

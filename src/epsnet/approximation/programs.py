@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from epsnet.approximation.circuits import DeepNetwork, certified, cuts, squaring_circuit
 from epsnet.certify.certificate import Certificate
-from epsnet.certify.errors import CertificateError, DomainError, EpsnetError
+from epsnet.certify.errors import CertificateError, DomainError, EpsnetError, HypothesisError
 from epsnet.codec.circuits import Program, encode_program
 from epsnet.codec.files import load_file
 from epsnet.core.circuit import Affine, Circuit, Stage
@@ -80,7 +80,12 @@ def prove(program: Program) -> Solution:
     Raises:
         CertificateError: the network is not within eps, or that could not be proved.
     """
-    found = certified(program.target, program.circuit, program.eps, _NODES_OF_PROOF)
+    try:
+        found = certified(program.target, program.circuit, program.eps, _NODES_OF_PROOF)
+    except (DomainError, HypothesisError) as error:
+        raise CertificateError(
+            f"The program is not proved: {error}", asked=float(program.eps), achieved=float("inf")
+        ) from None
     return Solution(
         network=found.network,
         target=program.target,
