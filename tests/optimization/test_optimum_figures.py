@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from epsnet.certify.errors import DomainError, MissingExtraError
-from epsnet.optimization.optimum_figures import draw_optimum
+from epsnet.optimization.optimum_figures import draw_dual_function, draw_optimum
 from epsnet.optimization.train_global import train_global
 
 
@@ -40,9 +40,11 @@ def test_no_neurons(tmp_path):
     draw_optimum(optimum(2, beta=1e3)).savefig(tmp_path / "figure.png")
 
 
-def test_refusals(monkeypatch):
+def test_other_dimensions_and_refusals(monkeypatch):
+    found = optimum(1)
+    assert len(draw_optimum(found).axes) == 1
     with pytest.raises(DomainError, match="2 or 3"):
-        draw_optimum(optimum(1))
+        draw_dual_function(None, found)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match="plot"):
         draw_optimum(optimum(2))

@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 
 from epsnet.cli import study
 from epsnet.cli.expand import expand
+from epsnet.cli.optimization import landscape, optimum
 from epsnet.cli.output import BAD_INPUT, CHECK_FAILED, Json, Quiet, errors_become_exit_codes, print_json, quoted
 
 if TYPE_CHECKING:
@@ -400,6 +401,8 @@ def construct(
 
 
 app.command()(expand)
+app.command()(optimum)
+app.command()(landscape)
 
 
 @app.command()

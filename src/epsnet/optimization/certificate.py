@@ -55,13 +55,23 @@ class TwoLayerCertificate:
     @property
     def relative_gap(self) -> float:
         """The gap divided by the objective."""
-        return self.gap.value / self.primal.value if self.primal.value > 0 else 0.0
+        return relative(self.gap, self.primal)
 
     def __str__(self) -> str:
-        return (
-            f"objective {self.primal.value:.12g} >= optimum >= {self.dual.value:.12g}, gap {self.gap.decimal()} "
-            f"(relative {self.relative_gap:.2g})   {self.gap.kind.value}"
-        )
+        return bracket_text(self.primal, self.dual, self.gap)
+
+
+def relative(gap: Bound, primal: Bound) -> float:
+    """Return the gap divided by the objective, 0 where the objective is."""
+    return gap.value / primal.value if primal.value > 0 else 0.0
+
+
+def bracket_text(primal: Bound, dual: Bound, gap: Bound) -> str:
+    """Return what encloses the optimum, in one line."""
+    return (
+        f"objective {primal.value:.12g} >= optimum >= {dual.value:.12g}, gap {gap.decimal()} "
+        f"(relative {relative(gap, primal):.2g})   {gap.kind.value}"
+    )
 
 
 def certify(
@@ -146,7 +156,7 @@ def objective_bound(problem: TwoLayerProblem, network: Network) -> Bound:
 def least_bound(problem: TwoLayerProblem, point: Floats, hypothesis: str, theorem: str = "relu-duality") -> Bound:
     """Return objective >= D(nu) of every network, for a feasible point nu."""
     with ball_arithmetic():
-        value = max(0.0, round_down(trusted.dual_value(problem.labels, point)))
+        value = round_down(trusted.dual_value(problem.labels, point)) + 0.0
     return Bound(
         quantity=trusted.LEAST + _text(problem), sense=">=", value=value, kind=Kind.VERIFIED,
         theorem=theorem, rule="two_layer", hypotheses=(hypothesis,),

@@ -20,34 +20,45 @@ _BLUE, _RED, _GRAY = "#0072B2", "#D55E00", "#666666"
 
 
 def draw_optimum(optimum: GlobalOptimum) -> Figure:
-    r"""Draw objective minus dual value against time, and $h(u)/\beta$ over all directions with the neurons on it.
+    """Draw how the gap closes and, for inputs with 2 or 3 entries, the dual function.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingExtraError("plot", "Drawing") from None
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    if optimum.problem.inputs.shape[1] in (2, 3):
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
+        draw_dual_function(right, optimum)
+    else:
+        left = figure.subplots()
+    draw_gap(left, optimum)
+    return figure
+
+
+def draw_dual_function(axes: Axes, optimum: GlobalOptimum) -> None:
+    r"""Draw $h(u)/\beta$ over all directions with the neurons on it.
 
     For the residual r of the optimum $h(u) = \sum_i r_i \max(x_i \cdot u, 0)$ stays between $-\beta$ and $\beta$ on the
     unit sphere, and touches $\beta s$ exactly where the neurons with outer weights of sign s are.
 
     Raises:
         DomainError: the inputs have neither 2 nor 3 entries.
-        MissingExtraError: matplotlib is not installed.
     """
     dimension = optimum.problem.inputs.shape[1]
     if dimension not in (2, 3):
         raise DomainError(f"Directions in dimension {dimension} cannot be drawn. Use 2 or 3.")
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingExtraError("plot", "Drawing") from None
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
-    _draw_gap(left, optimum)
     residual = optimum.problem.labels - optimum.problem.outputs(optimum.hidden, optimum.outer)
-    (_draw_circle if dimension == 2 else _draw_sphere)(right, optimum, residual)
-    right.set_title(r"dual function $h(u)/\beta$ at the optimum", fontsize=10)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    (_draw_circle if dimension == 2 else _draw_sphere)(axes, optimum, residual)
+    axes.set_title(r"dual function $h(u)/\beta$ at the optimum", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_gap(axes: Axes, optimum: GlobalOptimum) -> None:
+def draw_gap(axes: Axes, optimum: GlobalOptimum) -> None:
+    """Draw objective minus dual value, relative to the objective, against time."""
     seconds = [step.seconds for step in optimum.steps]
     gaps = [max(step.primal - step.dual, 1e-300) / step.primal if step.primal > 0 else 1e-300 for step in optimum.steps]
     axes.semilogy(seconds, gaps, "o-", color=_BLUE, label="every round")
@@ -56,6 +67,7 @@ def _draw_gap(axes: Axes, optimum: GlobalOptimum) -> None:
     axes.set(xlabel="seconds", ylabel="relative duality gap", ylim=(1e-16, 2))
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_circle(axes: Axes, optimum: GlobalOptimum, residual: Floats) -> None:

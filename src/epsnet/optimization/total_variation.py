@@ -25,7 +25,7 @@ from epsnet.core import total_variation as trusted
 from epsnet.core import two_layer as shared
 from epsnet.core.network import Network
 from epsnet.core.solution import Statements
-from epsnet.optimization.certificate import gap_bound, problem_arrays
+from epsnet.optimization.certificate import bracket_text, gap_bound, problem_arrays
 from epsnet.optimization.two_layer import TwoLayerProblem
 
 Floats = NDArray[np.float64]
@@ -60,6 +60,12 @@ class SplineOptimum:
     dual: Bound
     gap: Bound
     statements: Statements
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.knots)} knots, total variation {self.total_variation:.12g}\n"
+            f"{bracket_text(self.primal, self.dual, self.gap)}"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

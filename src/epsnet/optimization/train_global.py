@@ -23,7 +23,7 @@ from epsnet.certify.errors import DomainError
 from epsnet.optimization.certificate import TwoLayerCertificate, certificate_of
 from epsnet.optimization.conic import Cone, solve_cone_program
 from epsnet.optimization.dual_oracle import DualOracle, Peak
-from epsnet.optimization.two_layer import TwoLayerProblem, train_locally, two_layer_network
+from epsnet.optimization.two_layer import TwoLayerProblem, train_locally, two_layer_network, with_ones
 
 Floats = NDArray[np.float64]
 
@@ -78,14 +78,15 @@ class _Cell:
 
 
 def train_global(
-    inputs: ArrayLike, labels: ArrayLike, beta: float, *, tol: float = 1e-9, rounds: int = 100
+    inputs: ArrayLike, labels: ArrayLike, beta: float, *, biases: bool = False, tol: float = 1e-9, rounds: int = 100
 ) -> GlobalOptimum:
     """Train a two-layer ReLU network of any width to its global optimum.
 
     Args:
-        inputs: (n, d), d <= 4; append a column of ones for biases, which are penalized like every weight.
+        inputs: (n, d), d <= 4, with biases d <= 3.
         labels: (n,).
         beta: the weight decay.
+        biases: of the hidden neurons, penalized like every weight: a column of ones is appended to the inputs.
         tol: rounds end when objective minus dual value is at most tol times the objective.
         rounds: the most rounds.
 
@@ -98,7 +99,8 @@ def train_global(
         HypothesisError: more than 4 inputs, or too many points for them.
         MissingExtraError: clarabel is not installed.
     """
-    problem = TwoLayerProblem(inputs, labels, beta)  # pyright: ignore[reportArgumentType]
+    points = with_ones(inputs) if biases else inputs
+    problem = TwoLayerProblem(points, labels, beta)  # pyright: ignore[reportArgumentType]
     if not tol > 0 or rounds < 1:
         raise DomainError(f"tol = {tol!r} and rounds = {rounds!r} must be positive. Give positive ones.")
     start = time.perf_counter()
@@ -124,7 +126,7 @@ def train_global(
         if best[0] - best_dual <= tol * best[0] or not _add(cells, peaks, problem):
             break
     hidden, outer = best[1]
-    certificate = certificate_of(problem, two_layer_network(hidden, outer), best_point, oracle)
+    certificate = certificate_of(problem, two_layer_network(hidden, outer, biases=biases), best_point, oracle)
     return GlobalOptimum(problem, hidden, outer, certificate, tuple(steps))
 
 

@@ -49,9 +49,10 @@ class TwoLayerProblem:
                 f"The sample has inputs of shape {inputs.shape} and labels of shape {labels.shape}. "
                 f"Give (n, d) inputs and n labels, n >= 1."
             )
-        beta = float(frozen_floats(self.beta, "weight decay"))
-        if not beta > 0:
-            raise DomainError(f"The weight decay {beta!r} is not positive. Give a positive beta.")
+        decay = frozen_floats(self.beta, "values of beta")
+        if decay.ndim or not decay > 0:
+            raise DomainError(f"The weight decay {self.beta!r} is not positive. Give a positive number beta.")
+        beta = float(decay)
         if max(np.abs(inputs).max(), np.abs(labels).max(), beta, 1 / beta) > _LARGEST:
             raise DomainError("A number of the problem is beyond 1e60. Scale the data.")
         object.__setattr__(self, "inputs", inputs)
@@ -92,11 +93,23 @@ def read_weights(hidden: ArrayLike, outer: ArrayLike, inputs: int) -> tuple[Floa
     return w, a
 
 
-def two_layer_network(hidden: Floats, outer: Floats) -> Network:
-    """Return the network sum_j a_j relu(w_j x) for W (width, d) and a (width,); a dead neuron if there is none."""
+def with_ones(inputs: ArrayLike) -> Floats:
+    """Return points (n, d) with a last column of ones. DomainError if they are no finite matrix."""
+    points = frozen_floats(inputs, "inputs")
+    if points.ndim != 2:
+        raise DomainError(f"The inputs have shape {points.shape}. Give one row for each point.")
+    return np.column_stack((points, np.ones(len(points))))
+
+
+def two_layer_network(hidden: Floats, outer: Floats, *, biases: bool = False) -> Network:
+    """Return the network sum_j a_j relu(w_j x) for W (width, d) and a (width,); a dead neuron if there is none.
+
+    With `biases` the last column of W holds them, and the network has d - 1 inputs.
+    """
     if len(outer) == 0:
         hidden, outer = np.zeros((1, hidden.shape[1])), np.zeros(1)
-    return Network.from_layers([(hidden, np.zeros(len(hidden))), (outer[None, :], np.zeros(1))])
+    weights, shifts = (hidden[:, :-1], hidden[:, -1]) if biases else (hidden, np.zeros(len(hidden)))
+    return Network.from_layers([(weights, shifts), (outer[None, :], np.zeros(1))])
 
 
 def train_locally(
