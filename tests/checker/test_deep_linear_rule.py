@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flint import fmpq
 
-from epsnet.certify.bound import Kind
+from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Certificate
 from epsnet.certify.errors import CheckError
 from epsnet.certify.rounding import round_up
@@ -212,6 +212,25 @@ def test_other_networks(own):
     bound = replace(bounds["loss"], network=own.sha256)
     with pytest.raises(CheckError, match=r"linear layers|bias|bits"):
         check_certificate(own, Certificate.of((bound,), ((bound, witness),)))
+
+
+def test_a_common_denominator_that_is_too_long():
+    """Weights of 50 bits with different denominators make rationals of thousands of bits for every example."""
+    rows = {(i, 0): F(1, 2**49 + 2 * i + 1) for i in range(60)}
+    own = Network.from_layers([(Exact((60, 1), rows), np.zeros(60)), (np.ones((1, 60)), np.zeros(1))], "identity")
+    for count, message in ((10, None), (50_000, "common denominator")):
+        witness = {name: np.full(count, 0.1) for name in ("inputs", "outputs")}
+        bound = Bound(
+            quantity=LOSS, sense="<=", value=1e9, kind=Kind.PROVED, theorem="deep-linear", rule="deep_linear",
+            measure=measure(**witness), network=own.sha256,
+            hypotheses=("2 linear layers without biases", f"{count} examples"),
+        )  # fmt: skip
+        certificate = Certificate.of((bound,), ((bound, witness),))
+        if message is None:
+            check_certificate(own, certificate)
+        else:
+            with pytest.raises(CheckError, match=message):
+                check_certificate(own, certificate)
 
 
 def test_a_value_that_is_not_float64_is_rounded_up():

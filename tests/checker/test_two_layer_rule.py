@@ -301,6 +301,7 @@ HOSTILE = [
     {"rows": np.full(18, 1e300)},
     {"rows": np.arange(2.0 * 30_000)},
     {"rows": np.zeros(0)},
+    {"shape": np.array([2**20 + 1, 1]), "inputs": np.ones(2**20 + 1), "labels": np.ones(2**20 + 1)},
 ]
 
 

@@ -1,5 +1,6 @@
 """Witnesses and paths are verified by the rule in balls or rationals; the rule itself by brute force on lattices."""
 
+import math
 import random
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +12,7 @@ from flint import arb, ctx
 from scipy.optimize import linprog
 from scipy.special import erf
 
-from epsnet.enclosure.tube import Path, Window, minimal_link_path, outer_windows
+from epsnet.enclosure.tube import _NUDGE, Path, Window, _reach, minimal_link_path, outer_windows
 
 PI = float(np.pi)
 SHRINK = 1 - 1e-7
@@ -206,6 +207,94 @@ def test_random_tubes_in_rationals(seed):
     assert proves(windows, lambda w, x: w.side * (line(w, x) - exact(xs, ys, x)), 0, 1, Fraction(eps))
     for x in map(float, np.union1d(xs, path.breakpoints)):  # the error is piecewise linear between these points
         assert abs(exact(path.breakpoints, path.values, x) - exact(xs, ys, x)) <= Fraction(eps)
+
+
+def crowded_points(rng):
+    """Abscissae of which some are neighbors in float64, and values of a polygon, of two kinks or of a root there."""
+    base = np.sort(rng.uniform(size=rng.integers(3, 40)))
+    crowd = [base]
+    for _ in range(3):
+        near = crowd[-1][rng.uniform(size=len(crowd[-1])) < 0.4]
+        crowd.append(near + rng.integers(1, 4, len(near)) * np.spacing(near))
+    x = np.unique(np.concatenate(crowd))
+    heights = np.cumsum(rng.normal(size=len(base))) * 10.0 ** rng.integers(-3, 1)
+    kinks = rng.normal() * np.abs(x - 0.3) + rng.normal() * np.abs(x - 0.6)
+    return x, (np.interp(x, base, heights), kinks, np.sqrt(x))[rng.integers(3)]
+
+
+def test_extreme_lines_over_neighbors_in_float64():
+    """They are feasible and touch low at p and high at s > p, so by duality nothing is steeper; all in rationals."""
+    lines = 0
+    for seed in range(1500):
+        rng = np.random.default_rng(seed)
+        x, y = crowded_points(rng)
+        width = 10.0 ** rng.uniform(-6, -1) * max(float(np.ptp(y)), 1e-3)
+        tol = _NUDGE * (np.max(np.abs(y)) + width) / 8
+        first = [0, 0]
+        first[rng.integers(2)] = int(rng.integers(len(x) // 2))
+        low, high = y - width, y + width
+        _, end, up, down = _reach(x.tolist(), low.tolist(), high.tolist(), *first, tol)
+        for line, side in ((up, 1), (down, -1)):
+            if line.slope == math.inf:
+                continue
+            lines += 1
+            for j in range(end):
+                value = side * (Fraction(line.y) + Fraction(line.slope) * (Fraction(x[j]) - Fraction(line.p)))
+                assert j < first[0] or value >= Fraction(low[j]) - Fraction(tol)
+                assert j < first[1] or value <= Fraction(high[j]) + Fraction(tol)
+    assert lines > 2000
+
+
+def random_ramps(count, seed):
+    """An average of two sums of ramps, normal weights scaled to 1: exact values at its kinks, rounded once."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    knots, weights = generator.uniform(size=(2, count)), generator.normal(size=(2, count))
+    weights = weights / np.abs(weights).sum(axis=1, keepdims=True) / 2
+    order = np.argsort(knots, axis=None)
+    xs, ys, slope = [0.0], [Fraction(0)], Fraction(0)
+    for knot, weight in zip(
+        [*knots.ravel()[order].tolist(), 1.0], [*weights.ravel()[order].tolist(), 0.0], strict=True
+    ):
+        ys.append(ys[-1] + slope * (Fraction(knot) - Fraction(xs[-1])))
+        xs.append(knot)
+        slope += Fraction(weight)
+    return np.array(xs), np.array([float(y) for y in ys])
+
+
+RAMPS = [
+    *((64, 6, 9.0864e-6), (8, 810274, 6.562675044318746e-06), (32, 325601, 3.6027151794349564e-09)),
+    *((8, seed, 3e-4 / 3**seed) for seed in range(10)),
+    *((64, seed, 2e-5) for seed in range(5)),
+]
+
+
+@pytest.mark.parametrize("grid", [1, 4096])
+@pytest.mark.parametrize(("count", "seed", "eps"), RAMPS)
+def test_paths_and_windows_of_random_ramps(count, seed, eps, grid):
+    """Affine between the knots, so one interval does. The first path once left its tube, the next ones lost windows."""
+    xs, ys = random_ramps(count, seed)
+    options = {"knots": xs.tolist(), "grid": grid}
+
+    def f(x):
+        return np.interp(x, xs, ys)
+
+    path = minimal_link_path(f, 0.0, 1.0, eps, **options)
+    for x in map(float, np.union1d(xs, path.breakpoints)):
+        assert abs(exact(path.breakpoints, path.values, x) - exact(xs, ys, x)) <= Fraction(eps) * (
+            1 + Fraction(1, 10**9)
+        )
+    above, below = (outer_windows(f, 0.0, 1.0, half, **options) for half in (eps / SHRINK, eps * SHRINK))
+    assert len(above) < path.pieces <= len(below) + 1
+    assert proves(below, lambda w, x: w.side * (line(w, x) - exact(xs, ys, x)), 0, 1, Fraction(eps * SHRINK))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_lines_that_leave_at_the_end(side):
+    for k in range(0, 400, 3):
+        top = side * (1 + k * 2.0**-50)
+        arguments = (lambda x, top=top: np.interp(x, [0, 0.5, 1], [0, 0, top]), 0.0, 1.0, 0.25)
+        assert len(outer_windows(*arguments, knots=[0.5], grid=1)) <= 1
+        assert minimal_link_path(*arguments, knots=[0.5], grid=1).pieces == 2
 
 
 def reachable_count(xs, ys, eps, columns):

@@ -102,3 +102,6 @@ def test_says_what_is_wrong():
     for weights, goal in (([], [[1.0]]), ([np.ones((2, 1)), np.ones((1, 1))], [[1.0]]), ([[[np.nan]]], [[1.0]])):
         with pytest.raises(DomainError):
             flow(weights, goal, [1.0])
+    for times in ([], [1.0, 0.5], [-1.0, 1.0], [[1.0]]):
+        with pytest.raises(DomainError, match="increasing"):
+            flow([[[1.0]]], [[1.0]], times)

@@ -7,6 +7,7 @@ import pytest
 
 from epsnet.certify.errors import CheckError, DomainError, HypothesisError
 from epsnet.optimization.deep_linear import (
+    classify,
     critical_point,
     critical_values,
     inertia,
@@ -82,6 +83,55 @@ def test_all_zero_is_a_saddle_that_the_hessian_does_not_see():
     assert f(0.1 * np.concatenate([w.ravel() for w in best])) < f(theta) and not gradient(theta).any()
 
 
+@pytest.mark.parametrize("widths", [[4, 2, 4], [4, 2, 3, 4], [4, 2, 3, 2, 4]])
+def test_ranks_tell_what_the_exact_inertia_tells(widths):
+    """Critical points with layers of higher rank than their product, which leave it critical, exactly."""
+    x, y = rational_sample()
+    generator, seen = np.random.Generator(np.random.Philox(sum(widths))), set()
+    for kept, weights in rational_critical_points(widths):
+        for _ in range(4):
+            size, other = len(kept), [w.copy() for w in weights]
+            # Beyond the fitted coordinates each hidden layer may do anything between 0 and 0.
+            cut = generator.integers(len(other))
+            for number, w in enumerate(other):
+                if number != cut and generator.random() < 0.7:
+                    free = generator.integers(-1, 2, (len(w) - size * (number < len(other) - 1), w.shape[1])) + 0.0
+                    if number == 0:
+                        w[size:] = free
+                    elif number == len(other) - 1:
+                        w[:, size:] = free[:, size:]
+                    else:
+                        w[size:, size:] = free[:, size:]
+            if gradient_norm(other, x, y):
+                continue
+            found, own = classify(other, x, y), inertia(other, x, y)
+            assert found.chosen == kept
+            seen.add(found.kind)
+            assert (own.negative > 0) == (found.kind == "strict saddle"), (kept, other, own)
+            assert (found.kind == "global minimum") == (kept == tuple(range(min(widths))))
+    assert len(seen) == (2 if len(widths) == 3 else 3)
+
+
+def gradient_norm(weights, x, y):
+    theta = np.concatenate([w.ravel() for w in weights])
+    return np.abs(objective(x, y, [4, *(len(w) for w in weights)])[1](theta)).max()
+
+
+def test_classification_of_what_a_search_finds():
+    f, gradient, hessian = objective(X, Y, [4, 3, 4])
+    generator = np.random.Generator(np.random.Philox(2))
+    for _ in range(6):
+        found = find_critical_point(gradient, hessian, generator.normal(size=24))
+        if found.found:
+            kind = classify([found.theta[:12].reshape(3, 4), found.theta[12:].reshape(4, 3)], X, Y).kind
+            assert kind == ("global minimum" if abs(f(found.theta) - critical_values(X, Y, 3)[0].low) < 1e-9 else
+                            "strict saddle")  # fmt: skip
+    with pytest.raises(DomainError, match="does not vanish"):
+        classify([np.eye(4), np.eye(4)], X, Y)
+    with pytest.raises(DomainError, match="convex"):
+        classify([np.eye(4)], X, Y)
+
+
 @pytest.mark.parametrize("widths", [[4, 3, 4], [4, 2, 4]])
 def test_exact_inertia_is_that_of_floats_with_a_gap(widths):
     x, y = rational_sample()
@@ -117,6 +167,20 @@ def test_hypotheses_are_named(x, y, message):
         critical_values(x, y, 2)
 
 
+def test_no_critical_point_without_the_hypothesis():
+    for x, y in ((np.vstack([X[:3], X[0] + X[1]]), Y), (X[:, :3], Y[:, :3])):
+        with pytest.raises(HypothesisError, match=r"X X\^T is singular"):
+            critical_point(x, y, [4, 2, 4], (0,))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e150, 1e300])
+def test_critical_points_of_any_scale(scale):
+    """Inputs and outputs of one scale have the same critical points."""
+    found, scaled = (critical_point(s * X, s * Y, [4, 2, 4], (0, 1)) for s in (1.0, scale))
+    for one, other in zip(found, scaled, strict=True):
+        assert np.abs(one) == pytest.approx(np.abs(other), abs=1e-12)
+
+
 def test_dependent_rows_that_float64_cannot_see():
     """Rank is decided in rationals: 1 + 2^-52 makes a difference."""
     x = np.array([[1.0, 1.0], [1.0, 1.0 + 2.0**-52]])
@@ -134,6 +198,16 @@ def test_dependent_rows_that_float64_cannot_see():
         (lambda: critical_point(X, Y, [4, 4], (0,)), "do not fit"),
         (lambda: critical_point(X, Y, [4, 2, 4], (0, 1, 2)), "do not fit"),
         (lambda: list(rational_critical_points([3, 4])), "Begin and end"),
+        (lambda: critical_values(X + 1j, Y, 2), "array of numbers"),
+        (lambda: inertia([], X, Y), "do not map"),
+        (lambda: inertia([np.ones(4)], X, Y), "do not map"),
+        (lambda: inertia([np.ones((4, 3))], X, Y), "do not map"),
+        (lambda: inertia([np.full((4, 4), np.nan)], X, Y), "finite"),
+        (lambda: prove([np.ones((2, 4)), np.ones((3, 2))], X, Y), "do not map"),
+        (lambda: prove([np.full((4, 4), np.inf)], X, Y), "infinity"),
+        (lambda: prove([np.ones((4, 4))], 1e200 * X, Y), "beyond float64"),
+        (lambda: objective(X, Y, [4, 0, 4]), "do not map"),
+        (lambda: objective(X, Y, [4]), "do not map"),
     ],
 )
 def test_bad_input(call, message):

@@ -79,3 +79,9 @@ def test_says_what_is_wrong():
                                      ([1.0], np.inf, 10, 5), ([1.0], 0.1, 4, 5), ([1.0], 0.1, 4, 0)]:  # fmt: skip
         with pytest.raises(DomainError, match="Give"):
             descend(quadratic([[1.0]]), start, eta, steps, every=every)
+    loss, theta = chebyshev_regression(width=2, points=3)
+    with pytest.raises(DomainError, match="has 3 parameters"):
+        descend(loss, theta[:3], 0.1, 10, every=5)
+    for width, points in ((0, 3), (2, 0)):
+        with pytest.raises(DomainError, match="at least one"):
+            chebyshev_regression(width, points)

@@ -54,6 +54,17 @@ def test_least_squares_by_exact_descent():
     assert found.factor == pytest.approx(max(abs(1 - step * s) for s in (1, 9)))
 
 
+@pytest.mark.parametrize(("n", "d", "rank"), [(5, 9, 5), (9, 5, 5), (8, 8, 3)])
+def test_the_limit_carries_its_certificate(n, d, rank):
+    """In the row space and without a gradient: with both numbers small nothing else than the least-norm fit is near."""
+    generator = np.random.Generator(np.random.Philox(n))
+    x = generator.normal(size=(n, rank)) @ generator.normal(size=(rank, d))
+    y, start = generator.normal(size=n), generator.normal(size=d)
+    found = least_squares_limit(x, y, 1 / np.linalg.norm(x, 2) ** 2, start)
+    assert max(found.off_row_space, found.gradient) < 1e-13 * (1 + np.linalg.norm(x, 2) ** 2)
+    assert found.limit == pytest.approx(start + np.linalg.pinv(x, rcond=1e-12) @ (y - x @ start), abs=1e-12)
+
+
 @pytest.mark.parametrize("step", [0.0, -1.0, 2 / 9 + 1e-9, 5.0, np.nan])
 def test_steps_that_do_not_converge(step):
     with pytest.raises(HypothesisError, match=r"2/s\^2 = 0.222222"):
@@ -71,6 +82,10 @@ def test_margins_against_all_directions(seed):
     assert found.largest.value - found.margin.value <= 4e-16 * found.largest.value + 1e-16
     assert found.margin.kind is found.largest.kind is Kind.VERIFIED
     check_certificate(found.statements.network, found.statements.certificate)
+    # The direction itself, against the grid of angles.
+    best = angles[margins.argmax()]
+    off = abs((np.arctan2(*found.classifier[::-1]) - best + np.pi) % (2 * np.pi) - np.pi)
+    assert 0 <= found.angle <= 1e-6 and off <= found.angle + np.pi / 100_000
     # Karush-Kuhn-Tucker, with duplicates of everything as well.
     products = (x @ found.classifier) * y
     assert products.min() == pytest.approx(1, abs=1e-12)
@@ -188,3 +203,33 @@ def test_normalized_descent_is_faster(seed):
     best = max_margin(x, y).largest.value
     fast, slow = (best - descent_margins(x, y, 8000, normalized=normalized)[-1] for normalized in (True, False))
     assert 0 < fast < 0.15 * slow
+
+
+def test_scales_and_times_that_do_not_work():
+    x, y = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.5]]), np.array([1.0, 1.0, -1.0])
+    for call in (
+        lambda: flow_errors(1e150 * x, y, [1.0]),
+        lambda: flow_errors(1e-20 * x, y, [1.0]),
+        lambda: slow_turn(1e200 * x, y),
+        lambda: least_squares_limit(1e-300 * x, y, 1.0),
+    ):
+        with pytest.raises(DomainError, match="Scale the inputs"):
+            call()
+    for times in ([], [2.0, 1.0], [-1.0, 1.0], [np.nan], [np.inf], 1.0):
+        with pytest.raises(DomainError, match="do not increase"):
+            flow_errors(x, y, times)
+    for start in ([1.0, 2.0, 3.0], [[1.0, 2.0]]):
+        with pytest.raises(DomainError, match="one for each"):
+            least_squares_limit(x, y, 0.1, start)
+    with pytest.raises(DomainError, match="NaN"):
+        least_squares_limit(x, y, 0.1, [np.nan, 0.0])
+    for normalized in (False, True):
+        for inputs, steps in ((0 * x, 5), (x, 0)):
+            with pytest.raises(DomainError, match="no steps, or all inputs are 0"):
+                descent_margins(inputs, y, steps, normalized=normalized)
+        # The gradient at 0 vanishes for these, so nothing moves.
+        cross = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+        assert (descent_margins(cross, [1, 1, -1, -1], 3, normalized=normalized) == 0).all()
+        plain = descent_margins(x, y, 20, normalized=normalized)
+        for scale in (2.0**-900, 2.0**900):
+            assert (descent_margins(scale * x, y, 20, normalized=normalized) == scale * plain).all()

@@ -27,6 +27,14 @@ def test_ramp(n):
     assert found.network(step / 2) == found.sup / 2
 
 
+@pytest.mark.parametrize(("factor", "power"), [(10, 1), (1000, 1), (10, Fraction(1, 4))])
+def test_no_hoelder_inequality_bounds_the_parameters(factor, power):
+    """n <= s n^(-2 alpha) fails from n = s on."""
+    found = ramp(factor)
+    assert float(found.parameters) > factor * float(found.sup) ** float(power)
+    assert [ramp(n).parameters for n in (2, 4, 8)] == [2, 4, 8]
+
+
 @pytest.mark.parametrize("scales", [(Fraction(1, 7), Fraction(3)), (Fraction(5), Fraction(1, 100))])
 def test_other_parameters_of_a_ramp_are_no_smaller(scales):
     own = ramp(4).network

@@ -11,6 +11,7 @@ from epsnet.certify.errors import DomainError, EpsnetError
 from epsnet.experiments import fit_rate
 from epsnet.optimization.sgd_rates import (
     Steps,
+    StochasticProblem,
     advise,
     best_steps,
     coupled_rates,
@@ -247,6 +248,15 @@ def test_exponents_of_logistic_regression():
         (lambda: advise(1.0, 0.0), "no noise"),
         (lambda: list(best_steps(quadratic(1.0, 0.0, 0.0), 2)), "no noise"),
         (lambda: coupled_rates(problem_of_fifty(), np.sin, Steps(1.0), [1, 2], start=[0.0]), "increasing"),
+        (
+            lambda: coupled_rates(problem_of_fifty(), lambda t: t[:, 0], Steps(1.0), [1, 2, 4, 8], start=[0.0, 1.0]),
+            "shape",
+        ),
+        (lambda: coupled_rates(problem_of_fifty(), np.sin, Steps(1.0), [1, 2, 4, 8], start=[0.0]), "each row"),
+        (lambda: quadratic(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0)), "shapes"),
+        (lambda: logistic_regression(np.zeros((0, 2)), np.zeros(0), 1.0), "shape"),
+        (lambda: logistic_regression([np.nan], [1.0], 1.0), "NaN"),
+        (lambda: logistic_regression([1.0], [1.0], np.inf), "ridge is positive"),
     ],
 )
 def test_bad_input(call, message):
@@ -255,5 +265,20 @@ def test_bad_input(call, message):
 
 
 def test_steps_that_are_too_large():
-    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(EpsnetError, match="smaller steps"):
-        moments(quadratic(1.0, 1.0, 1.0), Steps(1e3, 0), [1000])
+    for problem in (quadratic(1.0, 1.0, 1.0), quadratic(H, C, [1.0, 1.0])):
+        with pytest.raises(EpsnetError, match="smaller steps"):
+            moments(problem, Steps(1e3, 0), [1000])
+    rough = StochasticProblem(lambda theta, _: theta**3, lambda g, m: None, np.zeros(1), np.eye(1), np.eye(1))
+    # 2, -6, 210, ...: theta is 1.3e188 after step 6, and its cube is too large.
+    with pytest.raises(EpsnetError, match=r"at step 7\. Take smaller steps than 1 there"):
+        coupled_rates(rough, lambda e: e[:, 0], Steps(1.0, 0), [1, 2, 3, 20], start=[2.0], paths=50)
+
+
+def test_degenerate_finite_sums():
+    """One example, or equal ones: no noise, and the minimizer of log(1 + exp(-t)) + t^2/2 t = 1/(1 + exp(t))."""
+    for x in (np.ones(1), np.ones(5)):
+        found = logistic_regression(x, np.ones_like(x), 1.0)
+        assert found.minimizer[0] * (1 + np.exp(found.minimizer[0])) == pytest.approx(1, abs=1e-14)
+        assert np.abs(found.noise).max() < 1e-30
+    with np.errstate(all="raise"):
+        assert np.isfinite(logistic_regression(np.array([1e4, -3e4, 2e4]), np.array([1.0, 1.0, -1.0]), 1.0).minimizer)

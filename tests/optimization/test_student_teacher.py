@@ -76,9 +76,22 @@ def test_what_cannot_be_proved():
         prove(np.array([[0.5, 0.9]]))
     with pytest.raises(PrecisionError, match="parallel"):
         polish(np.eye(3))
-    with pytest.raises(DomainError, match="matrix"):
-        prove(np.array([np.nan, 1.0]))
+    with pytest.raises(DomainError, match="NaN"):
+        prove(np.array([[np.nan, 1.0]]))
+    for call in (prove, polish, student_loss):
+        for wrong in (np.array([0.5, 1.0]), np.zeros((0, 2))):
+            with pytest.raises(DomainError, match="no matrix"):
+                call(wrong)
     with pytest.raises(DomainError, match="k = 5"):
         symmetric_critical_point(4)
     with pytest.raises(DomainError, match="no runs"):
         hit_rate(3, runs=0)
+    with pytest.raises(DomainError, match="2 students for 3 neurons"):
+        hit_rate(3, 2)
+
+
+def test_fewer_students_than_neurons_are_never_called_spurious():
+    """One student of two neurons: its minimum has F > 0 and is global, for there is no other up to symmetry."""
+    found = prove(polish(np.array([[0.8, 0.8]])))
+    assert found.eigenvalue_low.value > 0 and found.loss_low.value > 0
+    assert not found.is_spurious_minimum

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from epsnet.certify.bound import Kind
 from epsnet.certify.errors import DomainError, HypothesisError, MissingExtraError
-from epsnet.checker.kernel import check
+from epsnet.checker.kernel import check, check_certificate
 from epsnet.core.network import Network
 from epsnet.core.realize import realize
 from epsnet.optimization.certificate import certify, certify_network
@@ -202,6 +202,8 @@ def test_one_point_in_closed_form():
         ([[1.0]], [1.0], 0.0, "positive"),
         ([[1.0]], [1.0], -1.0, "positive"),
         ([[1.0]], [1.0], np.nan, "NaN"),
+        ([[1.0]], [1.0], [1.0, 1.0], "positive number"),
+        ([[1j]], [1.0], 1.0, "array of numbers"),
         ([[np.nan]], [1.0], 1.0, "NaN"),
         ([[1.0]], [np.inf], 1.0, "NaN"),
         ([[1.0]], [1.0, 2.0], 1.0, "shape"),
@@ -215,6 +217,16 @@ def test_bad_problems(x, y, beta, message):
         train_global(x, y, beta)
     with pytest.raises(DomainError, match=message):
         certify(x, y, [[1.0]], [1.0], beta)
+
+
+def test_residuals_orthogonal_to_the_labels():
+    """The best multiple of such a residual is 0 up to rounding, and so is the lower bound, of either sign; it holds."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        y, t = rng.uniform(1, 2, 2), rng.uniform(0.1, 0.4)
+        found = certify(np.eye(2), y, np.diag(y + t * np.array([y[1], -y[0]])), np.ones(2), 0.1)
+        check_certificate(found.statements.network, found.statements.certificate)
+        assert abs(found.dual.value) <= 1e-16
 
 
 def test_other_refusals(monkeypatch):

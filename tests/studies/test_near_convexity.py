@@ -26,7 +26,8 @@ def made_up(*, random=-2.0, alternating=1.0, pairs=15):
 
 def test_measured_pairs_of_one_size():
     planned = this.cases(6, 0)
-    assert len(planned) == len(this.NEURONS) * 5
+    assert len(planned) == len(this.NEURONS) * 3 + 2 * (16 + 8 + 4 + 2 + 1)
+    assert this.cases(9, 0)[: len(planned)] == planned
     finished = [Finished(case, this.measure(case), 0.0) for case in planned if case["neurons"] == 4]
     analysis = this.analyze(finished)
     assert [c.answer for c in analysis.comparisons] == ["holds"] * 3
@@ -46,6 +47,15 @@ def test_verdict_of_made_up_defects(options, answer):
     analysis = this.analyze(made_up(**options))
     assert analysis.verdict.answer == answer
     assert analysis.verdict.reason.endswith(".")
+
+
+def test_both_abscissas_are_reported():
+    analysis = this.analyze(made_up())
+    exponent = next(c for c in analysis.comparisons if c.quantity == "exponent").measured
+    assert exponent.value == pytest.approx(-2, abs=1e-9)
+    own = next(remark for remark in analysis.remarks if "not N + 1" in remark)
+    assert "exponent -1.855 in [-1.950, -1.760]" in own  # the interval of Student's t over five sizes
+    assert own.endswith("itself -1.855")
 
 
 def test_nothing_decides_nothing():

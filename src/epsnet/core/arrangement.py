@@ -135,7 +135,7 @@ class Arrangement:
             raise HypothesisError(f"{count} rows in dimension {dimension} are too few or too many. Use another number.")
         largest = np.abs(rows).max(axis=1)
         if not (np.isfinite(largest).all() and (largest > 2.0**-200).all() and (largest < _LARGEST).all()):
-            raise HypothesisError("A row is zero or out of scale. Leave it out.")
+            raise HypothesisError("A row is zero or out of scale. Leave it out, or scale the data.")
         exponents = np.frexp(largest)[1].astype(np.int64)
         scaled = np.ldexp(rows, -exponents[:, None])
         if not np.array_equal(np.ldexp(scaled, exponents[:, None]), rows):
@@ -239,7 +239,7 @@ def maximum_bound(arrangement: Arrangement, given: Floats, floor: float) -> floa
             suspects, values = _ray_values(arrangement, faces, slack, floor)
         else:
             suspects, values = _face_values(arrangement, faces, weights, absolute, slack, floor)
-        worst = values > bound * (1 + _COARSE)
+        worst = ~(values <= bound * (1 + _COARSE))
         undecided += [(int(ray), faces.side, faces.choice) for ray in suspects[worst]]
         if len(undecided) * count > _MAX_BALLS:
             raise HypothesisError("Too many faces are undecided. State a larger bound of the maximum.")

@@ -12,6 +12,7 @@ sign by Sylvester's law.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
 from math import lcm
 from typing import Any, NamedTuple
@@ -83,14 +84,14 @@ def least_eigenvalue(matrix: arb_mat) -> EigenvalueRange:
     vectors = np.linalg.eigh((middle + middle.T) / 2)[1]
     q = exact_matrix(vectors)
     turned, gram = q.transpose() * matrix * q, (q.transpose() * q).tolist()
-    defect = max((_row_sum(row, index, 1) for index, row in enumerate(gram)), key=lambda b: float(b.upper()))
+    defect = reduce(arb.max, (_row_sum(row, index, 1) for index, row in enumerate(gram)))
     if not defect < 0.5:
         raise PrecisionError("The eigenvectors are not orthogonal. Use a smaller matrix.")
     rows = turned.tolist()
-    low = _least(*(row[i].lower() - _row_sum(row, i, row[i]).upper() for i, row in enumerate(rows)))
+    low = reduce(arb.min, (row[i].lower() - _row_sum(row, i, row[i]).upper() for i, row in enumerate(rows)))
     # Every Rayleigh quotient bounds the least eigenvalue from above.
     high = rows[0][0] / gram[0][0]
-    return EigenvalueRange(_least((low / (1 + defect)).lower(), (low / (1 - defect)).lower()), high.upper())
+    return EigenvalueRange((low / (1 + defect)).lower().min((low / (1 - defect)).lower()), high.upper())
 
 
 def exact_matrix(values: NDArray[np.float64]) -> arb_mat:
@@ -101,10 +102,3 @@ def exact_matrix(values: NDArray[np.float64]) -> arb_mat:
 def _row_sum(row: Sequence[arb], index: int, diagonal: arb | int) -> arb:
     """Return |row[index] - diagonal| plus the absolute values of the other entries."""
     return sum((abs(entry) for j, entry in enumerate(row) if j != index), abs(row[index] - diagonal))
-
-
-def _least(*values: arb) -> arb:
-    found = values[0]
-    for value in values[1:]:
-        found = found.min(value)
-    return found

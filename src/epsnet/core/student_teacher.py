@@ -32,8 +32,8 @@ from epsnet.certify.rounding import ball
 from epsnet.core.inertia import exact_matrix
 
 Vector = list[arb]
-MAX_WEIGHTS = 400
-"""The largest student in balls, n k: some seconds."""
+MAX_WEIGHTS, MAX_WORK = 400, 2**24
+"""The largest student in balls, n k, and the most work n k^2 (n + k) on its Hessian: some seconds."""
 
 
 class _Pair(NamedTuple):
@@ -121,7 +121,7 @@ def critical_point(w: NDArray[np.float64], radius: float) -> CriticalPoint:
         PrecisionError: the proof does not succeed; which says nothing of the critical points.
     """
     n, k = w.shape
-    if n * k > MAX_WEIGHTS or not (np.isfinite(w).all() and 0 < radius < 1):
+    if n * k > MAX_WEIGHTS or n * k * k * (n + k) > MAX_WORK or not (np.isfinite(w).all() and 0 < radius < 1):
         raise PrecisionError(f"The proof is for {MAX_WEIGHTS} weights and a radius in (0, 1). Use a smaller student.")
     r = ball(radius)
     box = [[ball(v) + arb(0, radius) for v in row] for row in w.tolist()]

@@ -92,11 +92,13 @@ def objective(inputs: Floats, labels: Floats, beta: float, hidden: Floats, outer
         raise DomainError("The network or the sample is too large for an exact objective. Use fewer neurons.")
     with ball_arithmetic():
         half = ball(0.5)
-        products = arb_mat(inputs.tolist()) * arb_mat(hidden.T.tolist()) if len(hidden) else None
+        directions = arb_mat(hidden.T.tolist()) if len(hidden) else None
         coefficients = [ball(value) for value in outer.tolist()]
         loss = arb(0)
-        for i, label in enumerate(labels.tolist()):
-            value = sum((a * max_with_zero(products[i, j]) for j, a in enumerate(coefficients)), arb(0))  # pyright: ignore[reportOptionalSubscript]
+        # Point by point: all products at once would take gigabytes.
+        for row, label in zip(inputs.tolist(), labels.tolist(), strict=True):
+            active = () if directions is None else map(max_with_zero, (arb_mat([row]) * directions).entries())
+            value = sum((a * z for a, z in zip(coefficients, active, strict=True)), arb(0))
             loss += (value - ball(label)) ** 2
         squares = sum((ball(value) ** 2 for value in [*hidden.ravel().tolist(), *outer.tolist()]), arb(0))
         return half * (loss + ball(beta) * squares)

@@ -83,7 +83,9 @@ class Window:
     value: float
 
 
-def minimal_link_path(f: Function, a: float, b: float, delta: float, *, knots: Sequence[float] = ()) -> Path:
+def minimal_link_path(
+    f: Function, a: float, b: float, delta: float, *, knots: Sequence[float] = (), grid: int = _START
+) -> Path:
     """A continuous piecewise-linear path from a to b in the tube |y - f(x)| <= delta with the fewest pieces.
 
     Args:
@@ -92,6 +94,7 @@ def minimal_link_path(f: Function, a: float, b: float, delta: float, *, knots: S
         b: right end, a < b.
         delta: half width of the tube; pass eps (1 - 1e-7) if the path is to be verified at eps.
         knots: points where f has kinks or features that a grid of 16384 intervals would miss.
+        grid: the intervals of the first grid, which is refined where f bends; 1 if f is affine between the knots.
 
     Returns:
         The path. It lies in the tube up to about 1e-10 delta plus rounding; a verifier decides.
@@ -105,7 +108,7 @@ def minimal_link_path(f: Function, a: float, b: float, delta: float, *, knots: S
 
     Source: Imai and Iri 1986; see the module docstring.
     """
-    tube = _Tube(f, a, b, delta, knots, inner=True)
+    tube = _Tube(f, a, b, delta, knots, grid, inner=True)
     links = list(tube.links())
     x, y = [tube.x[0]], [links[0].at(tube.x[0])]
     for left, right in pairwise(links):
@@ -123,7 +126,9 @@ def minimal_link_path(f: Function, a: float, b: float, delta: float, *, knots: S
     return path
 
 
-def outer_windows(f: Function, a: float, b: float, delta: float, *, knots: Sequence[float] = ()) -> list[Window]:
+def outer_windows(
+    f: Function, a: float, b: float, delta: float, *, knots: Sequence[float] = (), grid: int = _START
+) -> list[Window]:
     """Windows that chain: a continuous g with |g - f| <= delta on [a, b] has more pieces than there are windows.
 
     The arguments and errors are those of `minimal_link_path`, but delta is the exact half width of the claim. The
@@ -135,7 +140,7 @@ def outer_windows(f: Function, a: float, b: float, delta: float, *, knots: Seque
 
     Source: Imai and Iri 1986; see the module docstring for the rule and its proof.
     """
-    tube = _Tube(f, a, b, delta, knots, inner=False)
+    tube = _Tube(f, a, b, delta, knots, grid, inner=False)
     push = tube.nudge / 4  # orders lines that touch at the same point, and covers the clipping in `_reach`
     return [
         Window(link.side, link.p, link.s, link.e, link.slope, link.value + link.side * push)
@@ -165,11 +170,14 @@ class _Steepest:
 
     It passes through a point of the first kind at p and one of the second at s > p. Its value right of s is the
     largest one of any feasible line; it is infinite while there is no such pair.
+
+    Points may be neighbors in float64: slopes between them are noise, and hold for the hull up to the tolerance only.
     """
 
-    __slots__ = ("hull", "p", "s", "slope", "start", "y")
+    __slots__ = ("hull", "p", "s", "slope", "start", "tol", "y")
 
-    def __init__(self) -> None:
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
         self.hull: list[tuple[float, float]] = []  # concave majorant of the points to be above
         self.start = 0  # contact in the hull; the steepest line turns clockwise, so that contacts move right
         self.p = self.s = self.y = 0.0
@@ -184,12 +192,13 @@ class _Steepest:
             return
         u, v = hull[i]
         slope = (y - v) / (x - u)
-        while i + 1 < len(hull):
-            next_u, next_v = hull[i + 1]
+        for j in range(i + 1, len(hull)):
+            next_u, next_v = hull[j]
             next_slope = (y - next_v) / (x - next_u)
-            if next_slope > slope:
+            if next_slope <= slope:
+                i, u, v, slope = j, next_u, next_v, next_slope
+            elif next_v < v + slope * (next_u - u) - self.tol:
                 break
-            i, u, v, slope = i + 1, next_u, next_v, next_slope
         self.start, self.p, self.y, self.s, self.slope = i, u, v, x, slope
 
     def above(self, x: float, y: float) -> None:
@@ -199,8 +208,9 @@ class _Steepest:
             if (z - v) * (x - w) > (y - z) * (w - u):
                 break
             hull.pop()
+        # a contact that is popped is collinear with its neighbors up to rounding: the left one takes over, never (x, y)
+        self.start = max(min(self.start, len(hull) - 1), 0)
         hull.append((x, y))
-        self.start = min(self.start, len(hull) - 1)
 
 
 def _reach(
@@ -211,7 +221,7 @@ def _reach(
     Returns the side of the exit (0: none), j, the steepest line, and minus the least steep one (in the mirrored tube).
     A constraint that is violated by at most tol is relaxed to the extreme line.
     """
-    up, down = _Steepest(), _Steepest()
+    up, down = _Steepest(tol), _Steepest(tol)
     for j, t in enumerate(x):
         top, bottom = up.at(t), -down.at(t)
         if j >= first_low and low[j] > top + tol:
@@ -232,12 +242,14 @@ def _reach(
 class _Tube:
     """A tube on an adaptive grid x with values y of f, and the greedy sequence of its extreme lines."""
 
-    def __init__(self, f: Function, a: float, b: float, delta: float, knots: Sequence[float], *, inner: bool) -> None:
-        if not (math.isfinite(a) and math.isfinite(b) and a < b and 0 < delta < math.inf):
-            raise ValueError("need finite a < b and delta > 0; check the interval and the accuracy")
+    def __init__(
+        self, f: Function, a: float, b: float, delta: float, knots: Sequence[float], grid: int, *, inner: bool
+    ) -> None:
+        if not (math.isfinite(a) and math.isfinite(b) and a < b and 0 < delta < math.inf and grid > 0):
+            raise ValueError("need finite a < b, delta > 0 and a grid; check the interval and the accuracy")
         self._f, self.inner, self.delta = f, inner, delta
         extra = [float(t) for t in knots if a < t < b]
-        self.x = np.unique(np.concatenate([np.linspace(a, b, _START + 1), extra]))
+        self.x = np.unique(np.concatenate([np.linspace(a, b, grid + 1), extra]))
         self.y = self.f(self.x)
         while len(self.x) < _POINTS:
             bulge = np.max(np.abs(self.bulges(self.x, self.y)), axis=0)
@@ -310,6 +322,10 @@ class _Tube:
                 return _Link(side, down.p, down.s, float(x[j - 1]), float(x[j]), -down.slope, -down.y)
             if begin + size >= len(self.x):
                 end = float(self.x[-1])
+                if down.slope == math.inf:  # one boundary is active at b alone: there is no other extreme line
+                    return _Link(0, up.p, end, end, end, up.slope, up.y)
+                if up.slope == math.inf:
+                    return _Link(0, down.p, end, end, end, -down.slope, -down.y)
                 value = (up.y + up.slope * (down.p - up.p) - down.y) / 2
                 return _Link(0, down.p, end, end, end, (up.slope - down.slope) / 2, value)
             size *= 2
@@ -341,7 +357,8 @@ class _Tube:
             excess = link.side * (link.at(t) - self.f(t)) - self.width
             if excess[-1] - excess[0] < self.nudge / 2:
                 break
-            outside = excess[1:-1] > self.nudge / 8
+            # `_reach` has accepted the stop, though its excess may round to a little more than is allowed
+            outside = excess[1:-1] > max(self.nudge / 8, float(excess[0]))
             i = int(np.argmax(outside)) if outside.any() else len(outside)
             stop, e = float(t[i]), float(t[i + 1])
         return np.array([t for t in (stop, e) if t not in (link.stop, link.e)])

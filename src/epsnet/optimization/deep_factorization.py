@@ -124,6 +124,8 @@ def flow(weights: Sequence[ArrayLike], target: ArrayLike, times: ArrayLike) -> l
         raise DomainError(f"Matrices {[w.shape for w in first]} do not multiply to {goal.shape}. Give such that do.")
     if not all(np.isfinite(a).all() for a in (*first, goal, places)):
         raise DomainError("A number is not finite. Remove it.")
+    if places.ndim != 1 or not places.size or places[0] < 0 or (np.diff(places) < 0).any():
+        raise DomainError("The times are no increasing sequence from 0 on. Give at least one, in order.")
     ends, identity = np.cumsum([w.size for w in first])[:-1], np.eye(goal.shape[1])
 
     def split(theta: Floats) -> list[Floats]:

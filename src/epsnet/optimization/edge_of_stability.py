@@ -14,6 +14,7 @@ the edge of stability, ICLR 2021.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,8 @@ def descend(
     start = np.asarray(theta, dtype=np.float64)
     if start.ndim != 1 or not start.size or not np.isfinite(start).all():
         raise DomainError("The start is not a finite vector. Give the parameters as (P,).")
+    if objective.shapes and start.size != sum(map(prod, objective.shapes)):
+        raise DomainError(f"The start has {start.size} parameters, the network has others. Give one for each weight.")
     if not (0 < step_size < np.inf and 1 <= every <= steps and lanczos >= 1):
         raise DomainError("Step size, steps or Lanczos steps are not positive. Give 1 <= every <= steps.")
     jax, precise = _jax()
@@ -164,7 +167,12 @@ def chebyshev_regression(width: int = 100, points: int = 20, seed: int = 0) -> t
         width: of the hidden layer.
         points: n.
         seed: of the weights.
+
+    Raises:
+        DomainError: no neuron or no point.
     """
+    if min(width, points) < 1:
+        raise DomainError(f"There are {width} neurons and {points} points. Give at least one of each.")
     generator = np.random.Generator(np.random.Philox(seed))
     x = np.linspace(-1, 1, points)[:, None]
     size = np.sqrt(2 / (1 + width))

@@ -40,10 +40,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from epsnet.certify.bound import Bound, Kind
 from epsnet.certify.certificate import Certificate
-from epsnet.certify.errors import DomainError, HypothesisError
+from epsnet.certify.errors import DomainError, HypothesisError, PrecisionError
 from epsnet.certify.rounding import ball, ball_arithmetic, round_down, round_up
 from epsnet.checker.rules import margin as rule
 from epsnet.core.deep_linear import Matrix, as_fraction, rational
+from epsnet.core.linear_maps import frozen_floats
 from epsnet.core.solution import Statements
 
 Floats = NDArray[np.float64]
@@ -56,17 +57,24 @@ _TIGHT = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeastSquaresLimit:
-    """Where gradient descent on least squares goes, in float64.
+    """Where gradient descent on least squares goes, in float64, with what certifies it.
+
+    w_infinity is the only point of w_0 + range X^T whose gradient X^T (X w - y) is 0. Two numbers, computed in
+    rationals from the numbers as stored and rounded up, say how nearly that is true of the limit.
 
     Attributes:
         limit: (d,) w_infinity.
         factor: q, by which the distance shrinks in each step at least.
         largest_step: 2/s_1^2.
+        off_row_space: |limit - w_0 - X^T a|_2 for some a.
+        gradient: |X^T (X limit - y)|_2.
     """
 
     limit: Floats
     factor: float
     largest_step: float
+    off_row_space: float
+    gradient: float
 
 
 def least_squares_limit(inputs: ArrayLike, labels: ArrayLike, step: float, start: ArrayLike = 0.0) -> LeastSquaresLimit:
@@ -83,16 +91,31 @@ def least_squares_limit(inputs: ArrayLike, labels: ArrayLike, step: float, start
         HypothesisError: eta is not between 0 and 2/s_1^2, so that descent diverges for some y.
     """
     x, y = _sample(inputs, labels)
-    w = np.broadcast_to(np.asarray(start, dtype=np.float64), x.shape[1:])
+    w = frozen_floats(start, "entries of the start")
+    if w.shape not in ((), x.shape[1:]):
+        raise DomainError(
+            f"The start has the shape {w.shape}, the inputs have {x.shape[1]} columns. Give one for each."
+        )
+    if not x.any():
+        raise DomainError("All inputs are 0, so nothing moves. Give other inputs.")
+    _require_scale(x, 1e100)
+    w = np.broadcast_to(w, x.shape[1:])
     left, sizes, right = np.linalg.svd(x, full_matrices=False)
     kept = sizes > sizes[0] * max(x.shape) * np.finfo(float).eps
-    if not kept.any():
-        raise DomainError("All inputs are 0, so nothing moves. Give other inputs.")
     largest = 2 / float(sizes[0]) ** 2
     if not 0 < step < largest:
-        raise HypothesisError(f"The step size {step:g} is not below 2/s^2 = {largest:.6g}. Give a smaller one.")
-    limit = w + right[kept].T @ ((left[:, kept].T @ (y - x @ w)) / sizes[kept])
-    return LeastSquaresLimit(limit, float(np.abs(1 - step * sizes[kept] ** 2).max()), largest)
+        raise HypothesisError(f"The step size {step!r} is not between 0 and 2/s^2 = {largest:.6g}. Give another.")
+    parts = (left[:, kept].T @ (y - x @ w)) / sizes[kept]
+    limit, combination = w + right[kept].T @ parts, left[:, kept] @ (parts / sizes[kept])
+    exact, found = rational(x), rational(limit)
+    off = _length_up(found - rational(w) - rational(combination) @ exact)
+    gradient = _length_up(exact.T @ (exact @ found - rational(y)))
+    return LeastSquaresLimit(limit, float(np.abs(1 - step * sizes[kept] ** 2).max()), largest, off, gradient)
+
+
+def _length_up(vector: Matrix) -> float:
+    with ball_arithmetic():
+        return round_up(ball(as_fraction(vector @ vector)).sqrt())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +135,16 @@ class MaxMargin:
     largest: Bound
     weights: Floats
     statements: Statements
+
+    @property
+    def angle(self) -> float:
+        """An upper bound of the angle between w^ and the exact classifier of largest margin, in radians.
+
+        The latter is the point z* of the hull of the y_i x_i nearest to 0, and v |w^| <= w^ . z* for a margin >= v, so
+        that the cosine of the angle is at least v/|z*| >= v/u.
+        """
+        with ball_arithmetic():
+            return round_up(ball(self.margin.limit / max(self.margin.limit, self.largest.limit)).acos())
 
 
 def max_margin(inputs: ArrayLike, labels: ArrayLike) -> MaxMargin:
@@ -288,10 +321,12 @@ def slow_turn(inputs: ArrayLike, labels: ArrayLike) -> SlowTurn:
         labels: (n,) of 1 and -1.
 
     Raises:
+        DomainError: the sample is unusable, or its largest input is not between 1e-50 and 1e50.
         HypothesisError: the data are not separable, the support vectors do not span the data, or no positive
             combination of all of them gives w^.
     """
     x, y = classes(inputs, labels)
+    _require_scale(x, 1e50)
     z, classifier = x * y[:, None], max_margin(x, y).classifier
     tight = z[np.abs(z @ classifier - 1) <= _TIGHT]
     if np.linalg.matrix_rank(tight) < np.linalg.matrix_rank(z):
@@ -335,12 +370,17 @@ def flow_errors(inputs: ArrayLike, labels: ArrayLike, log_times: ArrayLike) -> F
         log_times: increasing positive numbers s.
 
     Raises:
+        DomainError: the times do not increase, or the largest input is not between 1e-6 and 1e6.
         HypothesisError: the data are not separable.
+        PrecisionError: the integration fails.
     """
     from scipy.integrate import solve_ivp
 
     x, y = classes(inputs, labels)
     z, places = x * y[:, None], np.asarray(log_times, dtype=np.float64)
+    if places.ndim != 1 or not places.size or not (np.diff(places, prepend=0) > 0).all() or places[-1] == np.inf:
+        raise DomainError(f"The times of shape {places.shape} do not increase from above 0. Sort them.")
+    _require_scale(x, 1e6)
     classifier = max_margin(x, y).classifier
     slack = z @ classifier - 1
     slack[np.abs(slack) <= _TIGHT] = 0
@@ -352,6 +392,8 @@ def flow_errors(inputs: ArrayLike, labels: ArrayLike, log_times: ArrayLike) -> F
     solved = solve_ivp(
         rate, (0, places[-1]), np.zeros(z.shape[1]), method="LSODA", t_eval=places, rtol=1e-10, atol=1e-12
     )
+    if not solved.success:
+        raise PrecisionError(f"The flow was not integrated: {solved.message} Scale the inputs, or take earlier times.")
     w = solved.y.T + places[:, None] * classifier
     unit = classifier / np.linalg.norm(classifier)
     return np.linalg.norm(w / np.linalg.norm(w, axis=1, keepdims=True) - unit, axis=1)
@@ -366,9 +408,17 @@ def descent_margins(inputs: ArrayLike, labels: ArrayLike, steps: int, *, normali
         steps: at least 1.
         normalized: along the gradient of the exponential loss divided by the loss, with steps 1/max |x_i|^2; or along
             the gradient of the logistic loss, with steps 4/s_1^2, one over the Lipschitz constant of the gradient.
+
+    Raises:
+        DomainError: no steps, all inputs are 0, or the sample is unusable.
+        HypothesisError: all points are of one class.
     """
     x, y = classes(inputs, labels)
-    z = x * y[:, None]
+    scale = float(np.abs(x).max())
+    if steps < 1 or scale == 0:
+        raise DomainError("There are no steps, or all inputs are 0 and nothing moves. Give others.")
+    # With these steps w is inversely proportional to the inputs.
+    z = x / scale * y[:, None]
     step = 1 / float((z**2).sum(axis=1).max()) if normalized else 4 / float(np.linalg.norm(z, 2)) ** 2
     w, margins = np.zeros(z.shape[1]), np.empty(steps)
     for number in range(steps):
@@ -379,8 +429,8 @@ def descent_margins(inputs: ArrayLike, labels: ArrayLike, steps: int, *, normali
         else:
             pull = 1 / (1 + np.exp(np.minimum(own, 700.0)))
         w = w + step * (pull @ z)
-        margins[number] = (z @ w).min() / np.linalg.norm(w)
-    return margins
+        margins[number] = (z @ w).min() / (np.linalg.norm(w) or 1.0)
+    return scale * margins
 
 
 def classes(inputs: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
@@ -399,12 +449,12 @@ def classes(inputs: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _sample(inputs: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    try:
-        x, y = np.array(inputs, dtype=np.float64), np.array(labels, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DomainError("Inputs and labels are no numbers. Give arrays of floats.") from None
+    x, y = frozen_floats(inputs, "inputs"), frozen_floats(labels, "labels")
     if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
         raise DomainError(f"Inputs {x.shape} and labels {y.shape} do not fit. Give (n, d) and (n,).")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise DomainError("An input or a label is not finite. Remove it.")
     return x, y
+
+
+def _require_scale(x: Floats, largest: float) -> None:
+    if not 1 / largest <= np.abs(x).max() <= largest:
+        raise DomainError(f"The largest input is not between {1 / largest:.0e} and {largest:.0e}. Scale the inputs.")

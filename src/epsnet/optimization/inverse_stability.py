@@ -5,10 +5,12 @@ The networks with two hidden ReLU neurons, $\theta=(w_1,w_2,b_1,b_2,a_1,a_2,b_0)
 $f_n(x) = n^2\max(x,0) - n^2\max(x - n^{-4},0)$ a function with $\max_{[-1,1]}|f_n| = n^{-2}$, and **every**
 $\theta$ that realizes f_n on [-1, 1] has $|\theta|_\infty\ge n$: f_n bends twice, at interior points, so each neuron is
 responsible for one bend, of size $|a_i w_i| = n^2$, and $\max(|a_i|,|w_i|)\ge n$. Equality holds for $|a_i|=w_i=n$.
-So $\theta=0$, which realizes 0, is at distance exactly n from the set of all parameters of f_n. That is said of this
-$\theta$ alone: for $a=(\eta,-\eta)$ and $w=n^2/\eta$ other parameters of 0, with the same w and a = 0, are as near as
-one likes. The slopes of f_n do not tend to 0, and in the norm of $W^{1,\infty}$ inverse stability does hold for
-suitable shallow networks (Berner, Elbrächter, Grohs, theorem 3.1).
+So $\theta=0$, which realizes 0, is at distance exactly n from the set of all parameters of f_n, and no inequality
+$\mathrm{dist} \le s\,|f_n|^\alpha$ holds with any $s,\alpha>0$. Moreover f_n tends to 0, but no parameters of f_n
+converge to any parameters, as they are unbounded. It is not said that both are far apart: for $a=(\eta,-\eta)$ and
+$w=n^2/\eta$ some parameters of 0, with the same w and a = 0, are as near as one likes. The slopes of f_n do not tend to
+0, and in the norm of $W^{1,\infty}$ inverse stability does hold for suitable shallow networks; that is quoted from
+Berner, Elbrächter, Grohs, theorem 3.1, and not used.
 
 **Sets that are not closed** (`jump`, `kink`). The functions of all networks of one size need not contain their limits:
 

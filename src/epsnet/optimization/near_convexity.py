@@ -28,18 +28,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epsnet.certify.bound import Bound, Kind
-from epsnet.certify.certificate import Witness
+from epsnet.certify.certificate import Certificate, Witness
 from epsnet.certify.domain import Box, Real, exact
 from epsnet.certify.errors import CertificateError, CheckError, DomainError, HypothesisError
 from epsnet.certify.rounding import ball_arithmetic
 from epsnet.checker.rule import Context
 from epsnet.checker.rules import reach
 from epsnet.core.expression import apply, number, variable
+from epsnet.core.mesh import MAX_NEURONS
 from epsnet.core.network import Network
+from epsnet.core.serial import network_bytes
 from epsnet.core.solution import Solution
 from epsnet.core.target import Target
 from epsnet.core.total_variation import spline_network
 from epsnet.enclosure.exact_values import exact_distance
+from epsnet.enclosure.mesh import l2_bound
 from epsnet.enclosure.tube import Path, minimal_link_path, outer_windows
 
 Floats = NDArray[np.float64]
@@ -124,7 +127,7 @@ def defect(breakpoints: ArrayLike, weights: ArrayLike, *, gap: float = 1e-6) -> 
         return own.result(count, own.network, None, limit)
     try:
         low, high = own.bisect(count, float(limit), gap)
-        nearest, lower = own.polygon(count, high, gap), own.blocked(count, low, gap)
+        nearest, lower = own.polygon(high), own.blocked(count, low, gap)
     except ValueError as error:
         reason = str(error).rstrip(".")
         raise CertificateError(
@@ -171,6 +174,8 @@ class _Average:
     def bisect(self, count: int, limit: float, gap: float) -> tuple[float, float]:
         """Return eps at which N + 1 pieces seem too few, and one at which they do, a share of the gap apart."""
         low, high = limit / 2, limit * (1 + _TIES)
+        while not self.suffice(count, high):
+            high *= 1 + gap / 4
         while self.suffice(count, low):
             low, high = low / 2, low
         while high > low * (1 + gap / 4):
@@ -179,21 +184,14 @@ class _Average:
         return low, high
 
     def path(self, eps: float) -> Path:
-        return minimal_link_path(self, 0.0, 1.0, eps, knots=self.places.tolist())
+        return minimal_link_path(self, 0.0, 1.0, eps, knots=self.places.tolist(), grid=1)
 
     def suffice(self, count: int, eps: float) -> bool:
-        return self.fits(self.path(eps), count, eps)
+        return self.path(eps).pieces <= count + 1
 
-    def fits(self, path: Path, count: int, eps: float) -> bool:
-        """Tell whether a path has N + 1 pieces and is in the tube: the search may err, and then it has too few."""
-        x = np.union1d(path.breakpoints, self.places)
-        return path.pieces <= count + 1 and float(np.max(np.abs(path(x) - self(x)))) <= eps * (1 + _TIES)
-
-    def polygon(self, count: int, eps: float, gap: float) -> Network:
-        """Return a polygon with at most N + 1 pieces, within eps or a little more."""
-        step = gap / 4
-        while not self.fits(path := self.path(eps), count, eps):
-            eps, step = eps * (1 + step), 2 * step
+    def polygon(self, eps: float) -> Network:
+        """Return a polygon with the fewest pieces within eps, up to rounding."""
+        path = self.path(eps)
         slopes = path.slopes
         return spline_network(float(path.values[0]), float(slopes[0]), path.breakpoints[1:-1], np.diff(slopes))
 
@@ -207,7 +205,7 @@ class _Average:
                 eps, step = eps * (1 - step), min(2 * step, 0.5)
 
     def windows(self, count: int, eps: float) -> tuple[Bound, Witness]:
-        found = outer_windows(self, 0.0, 1.0, eps, knots=self.places.tolist())
+        found = outer_windows(self, 0.0, 1.0, eps, knots=self.places.tolist(), grid=1)
         claim = Bound(
             quantity="pieces", sense=">=", value=float(count + 2), norm="sup", domain=UNIT, kind=Kind.VERIFIED,
             eps=Fraction(repr(eps)), theorem="minimal-link", rule="reach", target=self.target.sha256,
@@ -343,25 +341,33 @@ class RidgeSum:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundDefect:
-    """What a search found: an upper bound of a defect, by quadrature. ESTIMATED.
+    """The best network that a search found: an upper bound of a defect in L2, for a better network may exist.
 
     Attributes:
-        value: the root of the mean of the squared difference on [-1, 1]^d.
+        value: the root of the mean of the squared difference on [-1, 1]^d, by quadrature: ESTIMATED.
         nearest: the neurons, to which `affine`, its slopes and its constant, is added.
         affine: (d + 1,).
         values: what every start ended with.
-        kind: ESTIMATED: the integral is a sum over nodes, and a better network may exist.
+        difference: nearest - average as a network near the function 0, with its L2 norm on [-1, 1]^d, Lebesgue measure,
+            VERIFIED, for `check`; None if d > 2 or the neurons are too many for a mesh.
     """
 
     value: float
     nearest: RidgeSum
     affine: Floats
     values: tuple[float, ...]
-    kind: Kind = Kind.ESTIMATED
+    difference: Solution | None
+
+    @property
+    def upper(self) -> Bound | None:
+        """The defect in L2 of the Lebesgue measure, which is 2^(d/2) times that of the mean, is at most this."""
+        return None if self.difference is None else self.difference.error
 
 
 def search_defect(first: RidgeSum, second: RidgeSum, *, starts: int = 8, seed: int = 0, nodes: int = 24) -> FoundDefect:
     """Look for m neurons and an affine function near the average of two sums of m neurons: an upper bound only.
+
+    For d <= 2 its L2 norm is VERIFIED by a mesh that follows the kinks.
 
     Args:
         first: m neurons in d variables.
@@ -419,4 +425,22 @@ def search_defect(first: RidgeSum, second: RidgeSum, *, starts: int = 8, seed: i
         if best is None or values[-1] < best[0]:
             best = values[-1], found.x
     assert best is not None
-    return FoundDefect(best[0], *split(best[1]), tuple(values))
+    nearest, rest = split(best[1])
+    return FoundDefect(best[0], nearest, rest, tuple(values), _certified_difference(nearest, rest, (first, second)))
+
+
+def _certified_difference(nearest: RidgeSum, affine: Floats, both: tuple[RidgeSum, RidgeSum]) -> Solution | None:
+    """Return nearest + affine - average as a network for the target 0 with its L2 norm, where there is a mesh."""
+    d = len(affine) - 1
+    parts = (nearest, *both)
+    # The neurons max(x_i, 0) - max(-x_i, 0) = x_i carry the affine part; halves are exact in float64.
+    hidden = np.concatenate((np.eye(d), -np.eye(d), *(part.directions for part in parts)))
+    biases = np.concatenate((np.zeros(2 * d), *(part.biases for part in parts)))
+    outer = np.concatenate((affine[:d], -affine[:d], nearest.weights, *(-part.weights / 2 for part in both)))
+    if d > 2 or len(hidden) > MAX_NEURONS:
+        return None
+    network = Network.from_layers([(hidden, biases), (outer[None], affine[d:])])
+    target = Target(number(0), Box([-1] * d, [1] * d), "L2")
+    bound, witness = l2_bound(target, network)
+    certificate = Certificate.of((bound,), ((bound, witness),))
+    return Solution(network, target, bound, 8 * len(network_bytes(network)), certificate)

@@ -49,6 +49,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epsnet.certify.errors import DomainError, EpsnetError
+from epsnet.core.linear_maps import frozen_floats
 from epsnet.experiments import Estimate
 
 Floats = NDArray[np.float64]
@@ -113,6 +114,7 @@ def _checked(problem: LinearProblem) -> LinearProblem:
     h, c, e = (np.asarray(item, dtype=float) for item in (problem.curvature, problem.noise, problem.start))
     if (
         h.ndim not in (0, 2)
+        or 0 in h.shape
         or h.shape != c.shape
         or e.shape != h.shape[:1]
         or (h.ndim == 2 and h.shape[0] != h.shape[1])
@@ -144,6 +146,7 @@ class Moments:
     average_second: Any
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def moments(problem: LinearProblem, steps: StepSize, at: Iterable[int]) -> list[Moments]:
     """Return the moments after the numbers of steps `at`, by the exact recursion.
 
@@ -181,7 +184,7 @@ def moments(problem: LinearProblem, steps: StepSize, at: Iterable[int]) -> list[
         cross = ((n - 1) * cross + second) / n
         average_mean = average_mean + (mean - average_mean) / n
         if n == wanted[len(found)]:
-            if not math.isfinite(float(np.sum(second))):
+            if not math.isfinite(float(np.sum(second) + np.sum(average))):
                 raise EpsnetError(f"The second moment overflows before step {n}. Take smaller steps.")
             found.append(Moments(n, *system.back(mean, second), *system.back(average_mean, average)))
     return found
@@ -400,13 +403,14 @@ def finite_sum(gradient: Callable[[Floats, Any], Floats], examples: ArrayLike, s
         matrix = np.array(columns)
         return (matrix + matrix.T) / 2
 
+    first = np.abs(each(theta)).max()
     for _ in range(100):
         step = np.linalg.solve(hessian(theta), each(theta).mean(0))
         theta = theta - step
         if np.abs(step).max() <= 1e-14 * (1 + np.abs(theta).max()):
             break
     noise = each(theta)
-    residual, scale = np.abs(noise.mean(0)).max(), np.abs(noise).max()
+    residual, scale = np.abs(noise.mean(0)).max(), max(first, np.abs(noise).max())
     if not residual <= 1e-12 * (scale + 1e-300):
         raise EpsnetError(f"Newton's method stops at a gradient of {residual:.1e}. Start nearer to the minimizer.")
     noise = noise - noise.mean(0)
@@ -430,14 +434,18 @@ def logistic_regression(x: ArrayLike, y: ArrayLike, ridge: float) -> StochasticP
     Raises:
         DomainError: labels or ridge are others.
     """
-    inputs, labels = np.asarray(x, dtype=float).reshape(len(np.asarray(x)), -1), np.asarray(y, dtype=float)
-    if labels.shape != inputs.shape[:1] or not np.isin(labels, (-1, 1)).all() or not ridge > 0:
+    inputs, labels = frozen_floats(x, "inputs"), frozen_floats(y, "labels")
+    if not inputs.size or inputs.ndim not in (1, 2):
+        raise DomainError(f"The inputs have the shape {inputs.shape}. Give (n, d) or (n,), n >= 1.")
+    inputs = inputs.reshape(len(inputs), -1)
+    if labels.shape != inputs.shape[:1] or not np.isin(labels, (-1, 1)).all() or not 0 < ridge < math.inf:
         raise DomainError("Labels are -1 or 1, one for each input, and the ridge is positive. Mend what is not.")
-    return finite_sum(
-        lambda theta, rows: ridge * theta - rows / (1 + np.exp(np.sum(rows * theta, axis=1, keepdims=True))),
-        labels[:, None] * inputs,
-        np.zeros(inputs.shape[1]),
-    )
+
+    def gradient(theta: Floats, rows: Floats) -> Floats:
+        with np.errstate(over="ignore"):  # rows / inf is the 0 that it should be
+            return ridge * theta - rows / (1 + np.exp(np.sum(rows * theta, axis=1, keepdims=True)))
+
+    return finite_sum(gradient, labels[:, None] * inputs, np.zeros(inputs.shape[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +511,12 @@ def coupled_rates(
     wanted = np.array([int(n) for n in at])
     if len(wanted) < 4 or wanted[0] < 1 or (np.diff(wanted) <= 0).any() or paths < 2 * _GROUPS:
         raise DomainError(f"A rate needs 4 increasing numbers of steps and {2 * _GROUPS} paths. Give more.")
-    origin, size = np.asarray(start, dtype=float) - problem.minimizer, paths // _GROUPS * _GROUPS
+    first = frozen_floats(start, "entries of the start")
+    if np.shape(psi(problem.minimizer[None])) != (1,):
+        raise DomainError("The test function does not map (m, d) to (m,). Give one number for each row.")
+    if first.shape != problem.minimizer.shape:
+        raise DomainError(f"The start has the shape {first.shape}. Give one of shape {problem.minimizer.shape}.")
+    origin, size = first - problem.minimizer, paths // _GROUPS * _GROUPS
     slope, bend = _derivatives(psi, problem.minimizer)
     linear = moments(quadratic(problem.curvature, problem.noise, origin), steps, wanted.tolist())
     squares, values, plain = [], [], []
@@ -550,11 +563,12 @@ def _runs(
     thetas, lines = [], []
     for n in count(1):
         samples, g = problem.draw(generator, size), steps(n)
-        theta = theta - g * problem.gradient(theta, samples)
-        line = line - g * (line @ problem.curvature + problem.gradient(center, samples))
+        with np.errstate(over="ignore", invalid="ignore"):
+            theta = theta - g * problem.gradient(theta, samples)
+            line = line - g * (line @ problem.curvature + problem.gradient(center, samples))
+        if not (np.isfinite(theta).all() and np.isfinite(line).all()):
+            raise EpsnetError(f"SGD leaves the finite numbers at step {n}. Take smaller steps than {g:.3g} there.")
         if n == at[len(thetas)]:
-            if not np.isfinite(theta).all():
-                raise EpsnetError(f"SGD left the finite numbers before step {n}. Take smaller steps.")
             thetas.append(theta)
             lines.append(line)
             if len(thetas) == len(at):

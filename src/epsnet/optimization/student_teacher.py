@@ -2,7 +2,8 @@ r"""Spurious local minima of two-layer ReLU networks, proved: Gaussian inputs, o
 
 `core.student_teacher` states the loss F in closed form. Here it is minimized in float64, and critical points are proved
 by interval arithmetic: Krawczyk's theorem gives existence, the eigenvalues of an interval Hessian the type. A point
-with F > 0 and positive definite Hessian is a local minimum that is not global, since the teacher itself has F = 0.
+with F > 0 and positive definite Hessian is a local minimum that is not global if there are at least as many students
+as neurons of the teacher, which itself has F = 0.
 
 Source: I. Safran, O. Shamir, Spurious local minima are common in two-layer ReLU neural networks, ICML 2018;
 Y. Arjevani, M. Field, Analytic study of families of spurious minima in two-layer ReLU neural networks, NeurIPS 2021.
@@ -21,6 +22,7 @@ from epsnet.certify.errors import CertificateError, DomainError, PrecisionError
 from epsnet.certify.rounding import ball, ball_arithmetic, round_down, round_up
 from epsnet.checker.rules import student_teacher as rule
 from epsnet.core.inertia import least_eigenvalue
+from epsnet.core.linear_maps import frozen_floats
 from epsnet.core.network import Network
 from epsnet.core.student_teacher import critical_point, student_gradient, student_hessian
 
@@ -34,8 +36,15 @@ def student_loss(weights: ArrayLike) -> tuple[float, Floats]:
 
     The teacher is e_1, ..., e_k. At a student 0, where F has no gradient, that entry is 0.
     """
-    value, slope = _losses(np.asarray(weights, dtype=float)[None])
+    value, slope = _losses(_students(weights)[None])
     return float(value[0]), slope[0]
+
+
+def _students(weights: ArrayLike) -> Floats:
+    w = frozen_floats(weights, "students")
+    if w.ndim != 2 or not w.size:
+        raise DomainError(f"Students of shape {w.shape} are no matrix. Give one row for each student.")
+    return w
 
 
 def _losses(w: Floats) -> tuple[Floats, Floats]:
@@ -92,8 +101,9 @@ def polish(weights: ArrayLike, steps: int = 20) -> Floats:
 
     Raises:
         PrecisionError: two vectors are parallel, or Newton's method does not settle.
+        DomainError: the weights are not a matrix of finite numbers.
     """
-    w = np.array(weights, dtype=float)
+    w = _students(weights)
     with ball_arithmetic():
         for _ in range(steps):
             balls = [[ball(v) for v in row] for row in w.tolist()]
@@ -130,8 +140,9 @@ class ProvedPoint:
 
     @property
     def is_spurious_minimum(self) -> bool:
-        """Tell whether the bounds prove a local minimum with F > 0."""
-        return self.eigenvalue_low.value > 0 and self.loss_low.value > 0
+        """Tell whether the bounds prove a local minimum with F > 0, for as many students as the teacher has neurons."""
+        enough = self.network.layers[0].outputs >= self.network.inputs
+        return enough and self.eigenvalue_low.value > 0 and self.loss_low.value > 0
 
     @property
     def is_saddle(self) -> bool:
@@ -153,11 +164,7 @@ def prove(weights: ArrayLike) -> ProvedPoint:
         >>> prove(symmetric_critical_point(6)).is_spurious_minimum
         True
     """
-    w = np.asarray(weights, dtype=np.float64)
-    if w.ndim != 2 or not w.size or not np.isfinite(w).all():
-        raise DomainError(
-            f"Students of shape {w.shape} are no matrix of finite numbers. Give one row for each student."
-        )
+    w = _students(weights)
     network = Network.from_layers([(w, np.zeros(len(w))), (np.ones((1, len(w))), [0.0])])
     with ball_arithmetic():
         for exponent in range(-15, -3):
@@ -225,18 +232,18 @@ def hit_rate(k: int, students: int | None = None, *, runs: int = 200, seed: int 
 
     Args:
         k: neurons of the teacher.
-        students: neurons of the student, k by default.
+        students: neurons of the student, k by default and at least; fewer cannot reach F = 0.
         runs: starts.
         seed: of the starts.
 
     Raises:
-        DomainError: no runs, or no neurons.
+        DomainError: no runs, no neurons, or fewer students than neurons of the teacher.
     """
     from scipy.special import betaincinv
 
     n = k if students is None else students
-    if min(k, n, runs) < 1:
-        raise DomainError("There are no neurons or no runs. Give at least one.")
+    if min(k, runs) < 1 or n < k:
+        raise DomainError(f"There are no runs, or {n} students for {k} neurons of the teacher. Give at least k.")
     generator = np.random.Generator(np.random.Philox(seed))
     values, slopes = _minimize(generator.normal(size=(runs, n, k)) / np.sqrt(k))
     finished = slopes <= 1e-5

@@ -8,6 +8,7 @@ their sha256. Everything is computed as the numbers that are stored, by `core.de
 from __future__ import annotations
 
 from fractions import Fraction
+from math import lcm
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from epsnet.core.network import Network
 INERTIA = tuple(f"{sign} eigenvalues of the Hessian" for sign in ("negative", "zero", "positive"))
 GRADIENT, LOSS = "squared norm of the gradient", "half the squared error"
 
-_MAX_LAYERS, _MAX_BITS, _MAX_WORK = 10, 100, 200_000
+_MAX_LAYERS, _MAX_BITS, _MAX_WORK = 10, 100, 20_000_000
+"""The work is in bits of a common denominator of the weights, times numbers of the sample, times the dimension."""
 
 
 def measure(inputs: np.ndarray, outputs: np.ndarray) -> str:
@@ -41,10 +43,12 @@ def check(context: Context) -> Verdict:
     fits = count > 0 and (len(inputs), len(outputs)) == (count * network.inputs, count * network.outputs)
     context.require(fits, "The sample has other lengths than the network. Build it anew.")
     work = (len(inputs) + len(outputs)) * max(network.inputs, network.outputs)
-    context.require(work <= _MAX_WORK, "The sample is too large for rationals. Use a part of it.")
+    context.require(_MAX_BITS * work <= _MAX_WORK, "The sample is too large for rationals. Use a part of it.")
     weights = matrices(network)
     x, y = (rational(a.reshape(count, -1).T) for a in (inputs, outputs))
     _require_short(*weights, x, y)
+    bits = lcm(1, *(int(v.denominator) for w in weights for v in w.flat)).bit_length()
+    context.require(bits * work <= _MAX_WORK, "The weights have too long a common denominator. Round them to float64.")
     if claim.quantity == GRADIENT:
         slope = gradient(weights, x, y)
         value = as_fraction(slope @ slope)

@@ -39,8 +39,8 @@ from epsnet.core.two_layer import (
 
 Floats = NDArray[np.float64]
 
-_MAX_SIZE = 2**22
-"""The largest sample, in numbers."""
+_MAX_SIZE = 2**20
+"""The largest sample, in numbers: some seconds, and less than a gigabyte, in balls."""
 
 
 def check(context: Context) -> Verdict:
