@@ -1,4 +1,4 @@
-"""One thread of BLAS for each worker: with more, the workers wait for each other's threads, on two cores for minutes."""
+"""One thread of BLAS for each worker: with more, workers wait for each other's threads, on two cores for minutes."""
 
 import os
 

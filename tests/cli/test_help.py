@@ -121,6 +121,7 @@ def test_names_are_those_of_the_library():
 
     from epsnet.certify.bound import Kind, Norm
     from epsnet.cli import app
+    from epsnet.diff.defaults import WHOLE_SAMPLE
     from epsnet.diff.losses import LOSSES
     from epsnet.diff.optimizers import OPTIMIZERS
     from epsnet.learning.sources import PRESETS
@@ -132,7 +133,7 @@ def test_names_are_those_of_the_library():
     assert get_args(Norm) == app.NORMS
     assert tuple(kind.value for kind in Kind if kind is not Kind.ESTIMATED) == app.REQUIRABLE
     assert set(app.LOSSES) == set(LOSSES)
-    assert set(app.OPTIMIZERS) == {*OPTIMIZERS, "lbfgs"}
+    assert set(app.OPTIMIZERS) == {*OPTIMIZERS, *WHOLE_SAMPLE}
 
 
 def test_quiet_prints_one_line(shell):

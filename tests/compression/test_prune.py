@@ -1,6 +1,6 @@
 """Pruning: as many weights as asked for, less error than without making up for them, and no other change."""
 
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,15 +10,6 @@ from epsnet.codec.quantize import fix_gauge, from_tables, tables
 from epsnet.compression.prune import prune
 from epsnet.core.network import Network
 from epsnet.core.realize import realize
-
-
-@pytest.fixture(scope="module")
-def network():
-    rng = np.random.default_rng(0)
-    sizes = (6, 30, 20, 3)
-    return Network.from_layers(
-        [(rng.normal(size=(m, n)) / np.sqrt(n), rng.normal(size=m) / 4) for n, m in pairwise(sizes)]
-    )
 
 
 @pytest.fixture(scope="module")

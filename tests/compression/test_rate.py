@@ -14,15 +14,6 @@ from epsnet.core.realize import realize
 
 
 @pytest.fixture(scope="module")
-def network():
-    rng = np.random.default_rng(0)
-    sizes = (6, 30, 20, 3)
-    return Network.from_layers(
-        [(rng.normal(size=(m, n)) / np.sqrt(n), rng.normal(size=m) / 4) for n, m in pairwise(sizes)]
-    )
-
-
-@pytest.fixture(scope="module")
 def points():
     return np.random.default_rng(1).normal(size=(400, 6))
 

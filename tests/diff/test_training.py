@@ -136,6 +136,8 @@ def test_step_sizes() -> None:
     assert np.all(np.diff(rates.ravel()) < 0)
     np.testing.assert_allclose(step_sizes("linear", 1.0, 1, 4), [[1, 0.75, 0.5, 0.25]])
     assert np.all(step_sizes("constant", 0.5, 2, 2) == 0.5)
+    np.testing.assert_allclose(step_sizes("step", 2.0, 2, 4), [[2, 2, 2, 2], [0.2, 0.2, 0.02, 0.02]], rtol=1e-6)
+    np.testing.assert_allclose(step_sizes("exponential", 1.0, 3, 2).ravel(), 10 ** (-np.arange(6) / 2), rtol=1e-6)
 
 
 def test_step_sizes_of_stochastic_approximation() -> None:
@@ -252,11 +254,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
 def test_divergence_keeps_the_last_finite_state(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
     options = {"loss": "square", "optimizer": "sgd", "step_size": 50.0, "batch_size": 400, "epochs": 200}
-    with pytest.raises(DivergenceError, match=r"finite numbers in epoch \d+ of 200 .* smaller step size") as caught:
+    with pytest.raises(DivergenceError, match=r"in epoch \d+ of 200, step \d+ .* smaller step size") as caught:
         fit(TABLE, TARGETS, [3, 1], checkpoint=path, **options)
     result = caught.value.result
     assert result.status == "diverged"
     assert 0 < len(result.history) < 200
+    assert result.diverged_at == len(result.history) + 1  # one step makes an epoch here
+    with pytest.raises(DivergenceError, match=f"step {result.diverged_at} "):
+        fit(TABLE, TARGETS, [3, 1], checkpoint=path, resume=True, **options)
     assert all(np.all(np.isfinite(leaf)) for layer in result.layers for leaf in layer)
     with np.load(path) as archive:
         assert np.isfinite(archive["history"][:, 0, 0]).sum() == len(result.history)

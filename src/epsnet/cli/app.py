@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 
 from epsnet.cli import study
 from epsnet.cli.expand import expand
+from epsnet.cli.kernel import kernel
 from epsnet.cli.optimization import landscape, optimum
 from epsnet.cli.output import BAD_INPUT, CHECK_FAILED, Json, Quiet, errors_become_exit_codes, print_json, quoted
 
@@ -40,7 +41,7 @@ METHODS = (
 COSTS = ("weights", "neurons", "depth", "bits")
 REQUIRABLE = ("PROVED", "VERIFIED", "STATISTICAL")
 LOSSES = ("cross_entropy", "square")
-OPTIMIZERS = ("adam", "adamw", "lbfgs", "momentum", "sgd")
+OPTIMIZERS = ("adam", "adamw", "lbfgs", "levenberg_marquardt", "momentum", "sgd")
 
 
 def _completed(names: tuple[str, ...]) -> Callable[[str], list[str]]:
@@ -403,6 +404,7 @@ def construct(
 app.command()(expand)
 app.command()(optimum)
 app.command()(landscape)
+app.command()(kernel)
 
 
 @app.command()

@@ -162,7 +162,7 @@ class _Graph:
                         row[source, j] = row.get((source, j), Fraction(0)) + Fraction(weight)
                 node = number, i
                 graph.bias[node], graph.functions[node], graph.readers[node] = Fraction(bias), function, set()
-                graph.set_row(node, row)
+                graph.update_row(node, row)
             convolved = [source for source, linear in layer.terms if isinstance(linear, Convolution)]
             if convolved:
                 sources = {source for source, _ in layer.terms}
@@ -170,18 +170,21 @@ class _Graph:
         graph.pinned.update((len(network.layers), i) for i in range(network.outputs))
         return graph
 
-    def set_row(self, node: Node, row: dict[Node, Fraction]) -> None:
-        for source in self.rows.get(node, ()):
-            self.readers[source].discard(node)
-        self.rows[node] = {source: weight for source, weight in row.items() if weight != 0}
-        for source in self.rows[node]:
-            self.readers[source].add(node)
+    def update_row(self, node: Node, row: dict[Node, Fraction]) -> None:
+        """Set some weights of a neuron; those that are 0 go."""
+        own = self.rows.setdefault(node, {})
+        for source, weight in row.items():
+            if weight:
+                own[source] = weight
+                self.readers[source].add(node)
+            elif own.pop(source, None):
+                self.readers[source].discard(node)
 
     def delete(self, node: Node) -> None:
-        self.set_row(node, {})
-        for reader in self.readers.pop(node):
-            del self.rows[reader][node]
-        del self.rows[node], self.bias[node], self.functions[node]
+        """Delete a neuron that nothing reads."""
+        for source in self.rows[node]:
+            self.readers[source].discard(node)
+        del self.rows[node], self.bias[node], self.functions[node], self.readers[node]
 
     def free(self, layer: int) -> list[Node]:
         """Return the neurons of a layer that may be deleted."""
@@ -252,18 +255,22 @@ class _Graph:
         return {**{k: part * w for k, w in other_row.items()}, into: factor}, part * other_bias
 
     def effect(self, nodes: Sequence[Node], values: Sequence[Affine]) -> tuple[int, dict[Node, Affine]]:
-        """Return the change of M, and the new row and bias of every reader, if neurons give way to `values`."""
+        """Return the change of M, and what changes for every reader, if neurons give way to `values`.
+
+        That is, the new weights of those that change, 0 for those that go, and the new bias.
+        """
         change = -sum(len(self.rows[node]) + bool(self.bias[node]) for node in nodes)
         changed: dict[Node, Affine] = {}
-        for reader in set().union(*(self.readers[node] for node in nodes)):
-            row, bias = dict(self.rows[reader]), self.bias[reader]
-            for node, (own_row, own_bias) in zip(nodes, values, strict=True):
-                factor = row.pop(node, Fraction(0))
-                bias += factor * own_bias
+        for node, (own_row, own_bias) in zip(nodes, values, strict=True):
+            for reader in self.readers[node]:
+                row, (update, bias) = self.rows[reader], changed.get(reader, ({}, self.bias[reader]))
+                update[node] = Fraction(0)
                 for source, weight in own_row.items():
-                    row[source] = row.get(source, Fraction(0)) + factor * weight
-            change += sum(map(bool, row.values())) + bool(bias) - len(self.rows[reader]) - bool(self.bias[reader])
-            changed[reader] = row, bias
+                    update[source] = update.get(source, row.get(source, Fraction(0))) + row[node] * weight
+                changed[reader] = update, bias + row[node] * own_bias
+        for reader, (update, bias) in changed.items():
+            change += sum(bool(weight) - (source in self.rows[reader]) for source, weight in update.items())
+            change += bool(bias) - bool(self.bias[reader])
         return change, changed
 
     def allows(self, nodes: Sequence[Node], values: Sequence[Affine]) -> bool:
@@ -275,14 +282,14 @@ class _Graph:
         return all(map(is_float64, numbers))
 
     def apply(self, step: Step) -> dict[Node, Affine]:
-        """Take a step and return the new rows. CheckError if its condition does not hold, or M would grow."""
+        """Take a step and return what `effect` does. CheckError if its condition does not hold, or M would grow."""
         kind, nodes, into = self._read(step)
         values = [value for value in (self.value(kind, node, into) for node in nodes) if value is not None]
         self._require(len(values) == len(nodes), step)
         change, changed = self.effect(nodes, values)
         self._require(change <= 0, step)
-        for reader, (row, bias) in changed.items():
-            self.set_row(reader, row)
+        for reader, (update, bias) in changed.items():
+            self.update_row(reader, update)
             self.bias[reader] = bias
         for node in nodes:
             self.delete(node)

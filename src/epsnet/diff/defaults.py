@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 ITERATIONS = 1000
-"""The most iterations of L-BFGS."""
+"""The most iterations of an optimizer of the whole sample."""
+
+WHOLE_SAMPLE = ("lbfgs", "levenberg_marquardt")
+"""The optimizers that see all examples at once, in float64, and make no steps on batches."""
 
 _STEPS = 20_000  # a few seconds for a small network on a small table
 _FEWEST_EPOCHS, _MOST_EPOCHS = 20, 500
@@ -34,7 +37,7 @@ def defaults(sample: LabelledSample, optimizer: str | None = None) -> dict[str, 
 
     Arguments:
         sample: what to train on.
-        optimizer: the one that will be used, if it is not the default; "lbfgs" makes no steps and has no options of
+        optimizer: the one that will be used, if it is not the default; those of `WHOLE_SAMPLE` have no options of
             steps.
     """
     n, *shape = sample.inputs.shape
@@ -45,8 +48,8 @@ def defaults(sample: LabelledSample, optimizer: str | None = None) -> dict[str, 
         "loss": "square" if sample.classes is None else "cross_entropy",
         "activation": "relu",
     }
-    if optimizer == "lbfgs":
-        return options | {"optimizer": "lbfgs", "epochs": ITERATIONS}
+    if optimizer in WHOLE_SAMPLE:
+        return options | {"optimizer": optimizer, "epochs": ITERATIONS}
     options["schedule"] = "cosine"
     if images:
         return options | {"optimizer": "sgd", "step_size": 0.05, "batch_size": 64, "epochs": 200, "shift": 1}

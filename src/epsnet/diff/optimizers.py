@@ -43,6 +43,8 @@ SCHEDULES: Mapping[str, Callable[[NDArray[np.int64], int, int], NDArray[np.float
     "constant": lambda n, total, epoch: np.ones(n.shape),
     "linear": lambda n, total, epoch: 1 - n / total,
     "cosine": lambda n, total, epoch: (1 + np.cos(np.pi * (n / total))) / 2,
+    "exponential": lambda n, total, epoch: 0.001 ** (n / total),
+    "step": lambda n, total, epoch: np.where(2 * n < total, 1.0, np.where(4 * n < 3 * total, 0.1, 0.01)),
     "inverse": lambda n, total, epoch: 1 / (1 + n / epoch),
     "inverse_sqrt": lambda n, total, epoch: 1 / np.sqrt(1 + n / epoch),
 }
@@ -56,6 +58,8 @@ def step_sizes(schedule: str, step_size: float, epochs: int, steps: int, warmup:
     | constant | 1 |
     | linear | 1 - n/N |
     | cosine | (1 + cos(pi n/N))/2 |
+    | exponential | 0.001^(n/N) |
+    | step | 1, from n = N/2 on 0.1, from n = 3N/4 on 0.01 |
     | inverse | 1/(1 + n/m), m = steps of an epoch |
     | inverse_sqrt | 1/(1 + n/m)^(1/2) |
 
@@ -63,7 +67,8 @@ def step_sizes(schedule: str, step_size: float, epochs: int, steps: int, warmup:
     warmup*N steps, nu_n is multiplied by (n+1)/(warmup*N).
 
     Source: H. Robbins, S. Monro, A stochastic approximation method, Ann. Math. Stat. 22 (1951); F. Bach, E. Moulines,
-    Non-asymptotic analysis of stochastic approximation algorithms, NeurIPS 2011.
+    Non-asymptotic analysis of stochastic approximation algorithms, NeurIPS 2011; I. Loshchilov, F. Hutter, SGDR,
+    ICLR 2017 (cosine); K. He et al., Deep residual learning for image recognition, CVPR 2016 (step).
     """
     n = np.arange(epochs * steps)
     rates = step_size * SCHEDULES[schedule](n, epochs * steps, steps)

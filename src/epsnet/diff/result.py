@@ -36,13 +36,16 @@ class FitResult:
         best_epoch: the epoch the layers come from: the least validation error, ties broken by the validation risk;
             the last epoch without a validation sample; 0 is the initialization.
         status: why training ended: all epochs done, no progress within the patience, interrupted, or diverged; for
-            L-BFGS also: the gradient vanished, or the line search found no decrease within float64.
+            optimizers of the whole sample also: the gradient vanished, or no decrease was found within float64.
+        diverged_at: the step, counted from 1 over all epochs, or the iteration of an optimizer of the whole sample, at
+            which the loss, a weight or the validation was first not finite; None otherwise.
     """
 
     layers: list[Layer]
     history: list[EpochRecord]
     best_epoch: int
     status: Status
+    diverged_at: int | None = None
 
 
 class TrainingInterrupted(KeyboardInterrupt):

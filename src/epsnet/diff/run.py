@@ -80,7 +80,9 @@ def train(
             for index, track in enumerate(tracks):
                 if track.ended is None:
                     own = cast(list[Any], jax.tree.map(lambda leaf, index=index: leaf[index], params))
-                    tracks[index] = track.extended(records[index], own, options, problem.validation is not None)
+                    broken = np.flatnonzero(~np.isfinite(losses[:, index]))
+                    step = state.epoch * steps + (int(broken[0]) + 1 if len(broken) else steps)
+                    tracks[index] = track.extended(records[index], own, options, problem.validation is not None, step)
             state = _State(params, jax.tree.leaves(memory), tuple(tracks), epoch)
             save()
             news = {s: t.history[-1] for s, t in zip(seeds, tracks, strict=True) if len(t.history) == epoch}
@@ -103,6 +105,7 @@ def _pack(state: _State) -> dict[str, NDArray[Any]]:
     return arrays | {
         "best_epoch": np.asarray([track.best_epoch for track in state.tracks]),
         "ended": np.asarray([track.ended or "" for track in state.tracks]),
+        "failed": np.asarray([track.failed or 0 for track in state.tracks]),
         "history": history,
     }
 
@@ -119,6 +122,7 @@ def _unpack(arrays: dict[str, NDArray[Any]], like: _State) -> _State:
         history = tuple(EpochRecord(int(row[0]), *(float(value) for value in row[1:])) for row in rows)
         best = jax.tree.unflatten(structure, leaves(f"best.{index}"))
         ended = cast(Status | None, str(arrays["ended"][index]) or None)
-        tracks.append(Track(best, int(arrays["best_epoch"][index]), history, ended))
+        failed = int(arrays["failed"][index]) or None
+        tracks.append(Track(best, int(arrays["best_epoch"][index]), history, ended, failed))
     params = jax.tree.unflatten(structure, leaves("params"))
     return _State(params, leaves("memory"), tuple(tracks), len(arrays["history"]))

@@ -19,12 +19,15 @@ class Track(NamedTuple):
     best_epoch: int = 0
     history: tuple[EpochRecord, ...] = ()
     ended: Status | None = None
+    failed: int | None = None
 
-    def extended(self, record: EpochRecord, params: list[Any], options: dict[str, Any], validated: bool) -> Track:
-        """Return the track with one more epoch; where a number is not finite it ends with the epochs before."""
+    def extended(
+        self, record: EpochRecord, params: list[Any], options: dict[str, Any], validated: bool, step: int
+    ) -> Track:
+        """Return the track with one more epoch; where a number is not finite it ends before, and failed in `step`."""
         seen = record[1:] if validated else record[1:2]
         if not all(np.all(np.isfinite(value)) for value in (*seen, *jax.tree.leaves(params))):
-            return self._replace(ended="diverged")
+            return self._replace(ended="diverged", failed=step)
         history = (*self.history, record)
         better = self.best_epoch == 0 or _score(record) <= _score(history[self.best_epoch - 1])
         best, best_epoch = (params, record.epoch) if better else (self.best, self.best_epoch)
@@ -35,9 +38,8 @@ class Track(NamedTuple):
 
     def result(self, problem: Problem) -> FitResult:
         """Return the network of the best epoch; a track that has not ended was interrupted."""
-        return FitResult(
-            fold(self.best, problem.maps), list(self.history), self.best_epoch, self.ended or "interrupted"
-        )
+        status = self.ended or "interrupted"
+        return FitResult(fold(self.best, problem.maps), list(self.history), self.best_epoch, status, self.failed)
 
 
 def _score(record: EpochRecord) -> tuple[float, float]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epsnet.certify.errors import DomainError
-from epsnet.diff.defaults import ITERATIONS
-from epsnet.diff.lbfgs import minimize
+from epsnet.diff import lbfgs, levenberg_marquardt
+from epsnet.diff.defaults import ITERATIONS, WHOLE_SAMPLE
 from epsnet.diff.losses import LOSSES
 from epsnet.diff.optimizers import OPTIMIZERS, SCHEDULES
 from epsnet.diff.precision import precise
@@ -22,7 +22,9 @@ from epsnet.diff.result import DivergenceError, EpochRecord, FitResult
 from epsnet.diff.run import train
 
 Loss = Literal["cross_entropy", "square"]
-Schedule = Literal["cosine", "linear", "constant", "inverse", "inverse_sqrt"]
+Schedule = Literal["cosine", "linear", "constant", "exponential", "step", "inverse", "inverse_sqrt"]
+
+_WHOLE_SAMPLE = {"lbfgs": lbfgs.minimize, "levenberg_marquardt": levenberg_marquardt.minimize}
 
 
 def fit(
@@ -32,7 +34,7 @@ def fit(
     *,
     loss: Loss = "cross_entropy",
     activation: str = "relu",
-    optimizer: Literal["adam", "adamw", "momentum", "sgd", "lbfgs"] = "adam",
+    optimizer: Literal["adam", "adamw", "momentum", "sgd", "lbfgs", "levenberg_marquardt"] = "adam",
     step_size: float | None = None,
     schedule: Schedule | None = None,
     warmup: float = 0.0,
@@ -54,10 +56,11 @@ def fit(
     variance 1 for training, and the returned layers undo it. The result depends on the arguments alone: not on
     JAX's precision mode, not on interruptions, not on earlier calls.
 
-    Steps are in float32. The optimizer "lbfgs" makes no steps on batches: it minimizes the risk on all examples in
-    float64, and an epoch is one of its iterations (see `lbfgs.minimize`). That is the choice for smooth activations
-    and small samples, where it reaches risks that no step size does. It refuses the options of steps (step_size,
-    schedule, warmup, batch_size, shift) and a checkpoint, because its memory lives inside SciPy.
+    Steps are in float32. The optimizers "lbfgs" and "levenberg_marquardt" make no steps on batches: they minimize the
+    risk on all examples in float64, and an epoch is one of their iterations (see `lbfgs.minimize` and
+    `levenberg_marquardt.minimize`, which is for the square loss). They are the choice for smooth activations and small
+    samples, where they reach risks that no step size does. They refuse the options of steps (step_size, schedule,
+    warmup, batch_size, shift) and a checkpoint.
 
     Arguments:
         inputs: uint8 images (n, h, w), or a real matrix (n, d).
@@ -65,13 +68,14 @@ def fit(
         widths: (N_0, ..., N_L), from the d inputs (h*w pixels) to the K classes or m targets.
         loss: cross entropy of the softmax of the outputs, or the squared Euclidean distance.
         activation: the name of the activation, see `realize`.
-        optimizer: how directions u_n come from gradients, see `optimizers.direction`; or "lbfgs".
+        optimizer: how directions u_n come from gradients, see `optimizers.direction`; or one of the whole sample.
         step_size: the greatest step size nu_n; 0.002 by default.
         schedule: how nu_n falls over the run, see `optimizers.step_sizes`; cosine by default.
         warmup: the share of all steps, in [0, 1), in which nu_n rises linearly.
         weight_decay: lambda >= 0.
         batch_size: examples per step; 64 by default, and at most n.
-        epochs: how often each example is visited, 20 by default; the most iterations of L-BFGS, 1,000 by default.
+        epochs: how often each example is visited, 20 by default; the most iterations of an optimizer of the whole
+            sample, 1,000 by default.
         patience: stop after so many epochs without a better validation; None never stops early.
         shift: move each image in each epoch by up to so many pixels, 0 or 1, along each axis at random.
         seed: a nonnegative integer.
@@ -88,13 +92,14 @@ def fit(
         DivergenceError: the loss is no longer finite; the best network of the epochs before is attached.
         TrainingInterrupted: a KeyboardInterrupt with the best network so far attached.
     """
-    if optimizer == "lbfgs":
+    whole = optimizer in WHOLE_SAMPLE
+    if whole:
         steps = {"step_size": step_size, "schedule": schedule, "batch_size": batch_size, "checkpoint": checkpoint}
         given = [name for name, value in steps.items() if value is not None]
         given += [name for name, value in (("warmup", warmup), ("shift", shift), ("resume", resume)) if value]
         if given:
             raise DomainError(
-                f"L-BFGS works on all examples at once and keeps no checkpoint; it has no {', '.join(given)}. "
+                f"{optimizer} works on all examples at once and keeps no checkpoint; it has no {', '.join(given)}. "
                 "Leave this out, or use another optimizer."
             )
     options: dict[str, Any] = {
@@ -107,26 +112,36 @@ def fit(
         "warmup": warmup,
         "weight_decay": weight_decay,
         "batch_size": 64 if batch_size is None else batch_size,
-        "epochs": epochs if epochs is not None else ITERATIONS if optimizer == "lbfgs" else 20,
+        "epochs": epochs if epochs is not None else ITERATIONS if whole else 20,
         "patience": patience,
         "shift": shift,
         "seed": int(seed),
     }
-    if optimizer == "lbfgs":
+    if whole:
         _check(options, [options["seed"]], np.asarray(inputs))
         with precise():
             problem = pose((inputs, labels), validation, options["widths"], loss, np.float64)
-            return minimize(problem, options, options["seed"], callback)
-    report = None if callback is None else lambda news: callback(news[options["seed"]])
-    path = (checkpoint, resume)
-    (result,) = _train(inputs, labels, options, [options["seed"]], options["seed"], validation, report, *path)
+            result = _WHOLE_SAMPLE[optimizer](problem, options, options["seed"], callback)
+    else:
+        report = None if callback is None else lambda news: callback(news[options["seed"]])
+        path = (checkpoint, resume)
+        (result,) = _train(inputs, labels, options, [options["seed"]], options["seed"], validation, report, *path)
     if result.status == "diverged":
-        raise DivergenceError(
-            f"The loss or a weight left the finite numbers in epoch {len(result.history) + 1} of {options['epochs']} "
-            f"(step size {options['step_size']:g}); the epochs before are kept. Train again with a smaller step size.",
-            result,
-        )
+        raise DivergenceError(_divergence(result, options, whole), result)
     return result
+
+
+def _divergence(result: FitResult, options: dict[str, Any], whole: bool) -> str:
+    if whole:
+        return (
+            f"The loss or a weight left the finite numbers in iteration {result.diverged_at} of {options['epochs']}; "
+            "what was reached before is kept. Train again from another seed, or with weight decay."
+        )
+    return (
+        f"The loss or a weight left the finite numbers in epoch {len(result.history) + 1} of {options['epochs']}, step "
+        f"{result.diverged_at} of the run (step size {options['step_size']:g}); the epochs before are kept. "
+        "Train again with a smaller step size."
+    )
 
 
 def fit_seeds(
@@ -233,7 +248,7 @@ def _check(options: dict[str, Any], seeds: list[int], inputs: NDArray[Any]) -> N
     for name, known in (
         ("loss", LOSSES),
         ("activation", ACTIVATIONS),
-        ("optimizer", [*OPTIMIZERS, "lbfgs"] if "seed" in options else OPTIMIZERS),
+        ("optimizer", [*OPTIMIZERS, *WHOLE_SAMPLE] if "seed" in options else OPTIMIZERS),
         ("schedule", SCHEDULES),
     ):
         if options[name] not in known:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from epsnet.generalization.risk_decomposition import RiskDecomposition
 from epsnet.report.page import COLORS
@@ -44,4 +45,28 @@ def draw_risk(axes: Any, decompositions: Mapping[str, RiskDecomposition]) -> Non
     axes.set_xticks(places, list(decompositions))
     axes.set_ylim(1.1 * floor, 1.1 * top)
     axes.set_ylabel("risk in percent")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def draw_parts(
+    axes: Any,
+    places: ArrayLike,
+    curves: Mapping[str, Sequence[float]],
+    measured: Sequence[float],
+    means: Mapping[str, Sequence[float]],
+) -> None:
+    """Draw the exact parts of the excess risk as curves with their sum, and measured means as points.
+
+    Args:
+        axes: matplotlib axes.
+        places: where the curves have their values.
+        curves: approximation, estimation and optimization at these places.
+        measured: where the parts were measured.
+        means: what was measured there.
+    """
+    for name, color in _PARTS.items():
+        axes.plot(places, curves[name], color=color, label=name)
+        axes.plot(measured, means[name], "o", color=color, markersize=4)
+    axes.plot(places, np.sum([curves[name] for name in _PARTS], axis=0), color=COLORS["gray"], label="excess risk")
+    axes.axhline(0, color=COLORS["gray"], linewidth=0.8)
     axes.legend(frameon=False, fontsize=8)

@@ -54,7 +54,7 @@ def learn_data(
         train: the sample.
         test: the sample that measures the risk, or a function that returns it.
         seed: fixes the division, the initialization and the order of the steps.
-        checkpoint: see `epsnet.diff.fit`; not used by the optimizer "lbfgs".
+        checkpoint: see `epsnet.diff.fit`; not used by "lbfgs" and "levenberg_marquardt".
         resume: see `epsnet.diff.fit`.
         progress: called with the record of each epoch and the number of epochs.
         **training: options of `epsnet.diff.fit`; hidden=(20, 20) gives the widths of the hidden layers.
@@ -65,6 +65,7 @@ def learn_data(
     """
     try:
         from epsnet import diff
+        from epsnet.diff.defaults import WHOLE_SAMPLE
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("epsnet"):
             raise
@@ -90,7 +91,7 @@ def learn_data(
         if progress is not None:
             progress(record, options["epochs"])
 
-    if options["optimizer"] == "lbfgs":
+    if options["optimizer"] in WHOLE_SAMPLE:
         # Quasi-Newton steps carry more than a file of weights would: such a run starts over.
         checkpoint, resume = None, False
     fit = diff.fit(

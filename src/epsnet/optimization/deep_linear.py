@@ -191,11 +191,11 @@ def critical_point(x: ArrayLike, y: ArrayLike, widths: Sequence[int], chosen: It
 def classify(weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike, *, tolerance: float = 1e-6) -> CriticalPoint:
     """Tell minima, strict and non-strict saddles apart by ranks, where the eigenvalues of the Hessian cannot.
 
-    Under the hypotheses of the module let W = W_L ... W_1 fit the eigenvectors I, r = |I|. If I are the p largest, f has
-    a global minimum; if they are not the r largest, a strict saddle, whose Hessian has a negative eigenvalue. Otherwise
-    it is a non-strict saddle, with none, if for each pair i > j of layers one of W_L ... W_(i+1), W_(i-1) ... W_(j+1)
-    and W_(j-1) ... W_1 has rank r (the identity for no layers), and a strict one if not. Ranks are decided in float64,
-    so the answer is ESTIMATED.
+    Under the hypotheses of the module let W = W_L ... W_1 fit the eigenvectors I, r = |I|. If I are the p largest, f
+    has a global minimum; if they are not the r largest, a strict saddle, whose Hessian has a negative eigenvalue.
+    Otherwise it is a non-strict saddle, with none, if for each pair i > j of layers one of W_L ... W_(i+1), W_(i-1) ...
+    W_(j+1) and W_(j-1) ... W_1 has rank r (the identity for no layers), and a strict one if not. Ranks are decided in
+    float64, so the answer is ESTIMATED.
 
     Args:
         weights: W_1, ..., W_L, two at least.

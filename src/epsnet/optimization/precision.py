@@ -2,18 +2,23 @@ r"""Shallow networks fitted to machine precision: variable projection, Levenberg
 
 $$ \Phi(x) = c_0 + \sum_{i=1}^k c_i\, \sigma(w_i \cdot x + b_i). $$
 
-*Variable projection.* For given (w, b) the best c solves a linear least-squares problem. With the matrix S of the
-values sigma(w_i x_j + b_i) and 1, and U an orthonormal basis of its range, the residual r = (I - U U^T) y depends on
-(w, b) alone. L. Kaufman's approximation of its Jacobian,
+*Variable projection.* For given (w, b) the c with the least ||S c - y||^2 + n rho^2 ||c||^2 solves a linear
+least-squares problem; S holds the values sigma(w_i x_j + b_i) and 1 at the n points. With rho sqrt(n) I below S, zeros
+below y, and U an orthonormal basis of the range of that matrix, the residual r = (I - U U^T) (y; 0) depends on (w, b)
+alone. L. Kaufman's approximation of its Jacobian,
 
-$$ J = -(I - U U^T)\,\bigl(c_i\, \sigma'(w_i \cdot x_j + b_i)\, x_j,\; c_i\, \sigma'(w_i \cdot x_j + b_i)\bigr), $$
+$$ J = -(I - U U^T)\,\bigl(c_i\, \sigma'(w_i \cdot x_j + b_i)\, x_j,\; c_i\, \sigma'(w_i \cdot x_j + b_i);\; 0\bigr), $$
 
 leaves out what is of second order in r. The steps minimize ||r + J d||^2 + mu s^2 ||d||^2 with s = ||J||; mu falls
 after a step that lowers ||r|| and rises otherwise.
 
-*Stages.* Coefficients of size C leave an error of about 2^-53 C, so a single fit stalls, and larger fits are ever worse
-conditioned. The next stage therefore fits the residual divided by its largest value, with frequencies near the number
-of its changes of sign; the sum of the stages is again one network with one hidden layer.
+*Why rho.* S has singular values down to rounding. Without a penalty the coefficients grow to 10^3 and more, and
+coefficients of size C leave an error of about 2^-53 C. To leave out small singular values instead makes r
+discontinuous, and the steps end early.
+
+*Stages.* A single fit stalls, and larger fits are ever worse conditioned. The next stage therefore fits the residual
+divided by its largest value, with frequencies near the number of its changes of sign; the sum of the stages is again
+one network with one hidden layer.
 
 Errors found here are those at the points of the fit: ESTIMATED. `learn(..., method="precise")` proves them.
 
@@ -35,12 +40,12 @@ from epsnet.core.network import Network
 
 Array = NDArray[np.float64]
 
-_CUT = 1e-12
-"""Singular values below this part of the largest are left out: the coefficients stay small."""
+_RIDGES = (1e-10, 1e-13)
+"""rho, for values of size 1: of the first stage, whose coefficients no later stage can repair, and of a later one."""
 _FIRST = (2.0, 4.0, 8.0, 16.0)
 _LATER = (0.5, 1.0, 2.0)
 """Frequencies that are tried: of the first stage on [-1, 1]^d; of a later one, relative to the changes of sign."""
-_TRIAL = 25
+_TRIAL = 60
 _DERIVATIVES: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "tanh": (np.tanh, lambda z, value: 1 - value**2),
     "sigmoid": (lambda z: (1 + np.tanh(z / 2)) / 2, lambda z, value: value * (1 - value)),
@@ -119,12 +124,12 @@ def fit_in_stages(
         )
     low, high = x.min(axis=0), x.max(axis=0)
     center, half = (low + high) / 2, np.where(high > low, (high - low) / 2, 1.0)
-    problem = _Problem((x - center) / half, activation)
     weights, biases, outer, constant, stages = [], [], [], 0.0, []
     for number, count in enumerate(neurons):
         scale = float(np.abs(residual).max())
         if scale == 0.0:
             break
+        problem = _Problem((x - center) / half, activation, _RIDGES[min(number, 1)])
         changes = int(np.count_nonzero(np.diff(np.sign(residual))))
         frequencies = tuple(factor * max(changes, 1) for factor in _LATER) if number else _FIRST
         fit, frequency, steps = problem.best(residual / scale, count, frequencies, iterations, (seed, number))
@@ -146,7 +151,7 @@ def fit_in_stages(
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """A stage: (w, b) in one matrix, S with its last column 1, c with c_0 at its end, U, r and its squared norm."""
+    """A stage: (w, b) in one matrix, w x + b, S with its last column 1, c with c_0 at its end, U, r and |r|^2."""
 
     inner: Array
     hidden: Array
@@ -159,10 +164,11 @@ class _Fit:
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """The points in [-1, 1]^d and the activation."""
+    """The points in [-1, 1]^d, the activation, and rho."""
 
     points: Array
     activation: str
+    ridge: float
 
     def best(
         self, values: Array, neurons: int, frequencies: Sequence[float], iterations: int, seed: Sequence[int]
@@ -192,11 +198,11 @@ class _Problem:
         evaluate, _ = _DERIVATIVES[self.activation]
         hidden = self.points @ inner[:, :-1].T + inner[:, -1]
         design = np.hstack([evaluate(hidden), np.ones((len(values), 1))])
-        left, sizes, right = np.linalg.svd(design, full_matrices=False)
-        kept = sizes > _CUT * sizes[0]
-        basis = left[:, kept]
-        outer = right[kept].T @ ((basis.T @ values) / sizes[kept])
-        residual = values - design @ outer
+        width = design.shape[1]
+        damped = np.vstack([design, self.ridge * len(values) ** 0.5 * np.eye(width)])
+        basis, sizes, right = np.linalg.svd(damped, full_matrices=False)
+        outer = right.T @ ((basis[: len(values)].T @ values) / sizes)
+        residual = np.concatenate([values, np.zeros(width)]) - damped @ outer
         return _Fit(inner, hidden, design, outer, basis, residual, float(residual @ residual))
 
     def _descend(self, fit: _Fit, values: Array, mu: float, iterations: int) -> tuple[_Fit, float, int]:
@@ -220,6 +226,7 @@ class _Problem:
         slopes = derivative(fit.hidden, fit.design[:, :-1]) * fit.outer[:-1]
         columns = slopes[:, :, None] * np.hstack([self.points, np.ones((len(self.points), 1))])[:, None, :]
         columns = columns.reshape(len(self.points), -1)
+        columns = np.vstack([columns, np.zeros((len(fit.residual) - len(columns), columns.shape[1]))])
         return fit.basis @ (fit.basis.T @ columns) - columns
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from flint import arb
+
 from epsnet.certify.errors import DomainError
 from epsnet.certify.rounding import ball, ball_arithmetic
 from epsnet.certify.tails import binomial_tail
@@ -32,10 +34,16 @@ def clopper_pearson(errors: int, trials: int, delta: Fraction) -> float:
         raise DomainError(
             f"{errors} errors in {trials} trials at delta {delta} is no experiment. Use 0 <= k <= n, 0 < delta < 1."
         )
+    with ball_arithmetic():
+        return binomial_upper(errors, trials, ball(delta))
+
+
+def binomial_upper(errors: int, trials: int, level: arb) -> float:
+    """Return the least float64 p whose P(Bin(n, p) <= k) <= level is certain; the level may be 256^-1000000."""
     if errors == trials:
         return 1.0
     with ball_arithmetic():
-        low, high, level = errors / trials, 1.0, ball(delta)
+        low, high = errors / trials, 1.0
         while math.nextafter(low, 1.0) < high:
             middle = (low + high) / 2
             if binomial_tail(errors, trials, Fraction(middle)) <= level:

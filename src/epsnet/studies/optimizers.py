@@ -1,25 +1,24 @@
 r"""Study: optimizers to machine precision, on one problem.
 
 **Observation** (Michaud, Liu, Tegmark 2023; Wang, Lai 2024; no theorem covers it). On a smooth function of one variable
-a tanh network trained along gradients stalls far from what it can represent. Variable projection with
-Levenberg-Marquardt steps comes orders of magnitude closer with the same network, and a second network for the residual
-reaches the rounding of float64.
+a tanh network trained along gradients stalls far from what it can represent. Levenberg-Marquardt steps come closer,
+variable projection with such steps comes orders of magnitude closer still with the same network, and a second network
+for the residual reaches the rounding of float64.
 
 Sources: E. J. Michaud, Z. Liu, M. Tegmark, Precision machine learning, Entropy 25 (2023) 175; Y. Wang, C.-Y. Lai,
 Multi-stage neural networks, J. Comput. Phys. 504 (2024) 112865.
 
 **What is measured.** F(x) = sin 3x + x cos 5x on [-1, 1], networks [1, 20, 1], all fitted at the same 200 Chebyshev
 points (the two stages, with 100 neurons, at 400); the root mean square error at 2,001 points in between, against
-evaluations of the whole sample: an epoch of SGD, momentum or Adam, an iteration of L-BFGS, a step of
-Levenberg-Marquardt, of which the trials of start frequencies count as well. The last evaluates a Jacobian of 40
-columns, which costs as much as that many gradients at most. The stages have several starts, because the first decides
-how far the second gets: the larger its coefficients, the larger their rounding errors. ESTIMATED.
+evaluations of the whole sample: an epoch of SGD, momentum, Adam or AdamW (with a weight decay of 1e-4), an iteration
+of L-BFGS, a step of Levenberg-Marquardt, of which the trials of start frequencies count as well. The last evaluates a
+Jacobian of 61 columns, of 40 with variable projection, which costs as much as that many gradients at most. The stages
+have several starts. ESTIMATED.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from epsnet.certify.domain import Box
 from epsnet.core.realize import realize
 from epsnet.experiments import Estimate, Finished
 from epsnet.optimization.precision import chebyshev_points, fit_in_stages
-from epsnet.studies.figures import GRAY, STYLES, finish, new_figure
+from epsnet.studies.figures import GRAY, STYLES, Style, finish, new_figure
 from epsnet.studies.study import Analysis, Comparison, Study, Verdict, judge, unless_all_hold
 
 if TYPE_CHECKING:
@@ -39,20 +38,20 @@ WIDTH, STAGES = 20, (20, 80)
 RMS, FACTOR = 5e-8, 1e-3
 """What variable projection has to reach, and how far the others have to be behind."""
 
-WORST, LARGEST = 1e-10, 1e-13
-"""What each start of the two stages has to reach, and what one of them."""
+LARGEST = 1e-13
+"""What each start of the two stages has to reach."""
 
-STEP_SIZES = {"sgd": 0.1, "momentum": 0.05, "adam": 0.1}
+STEP_SIZES = {"sgd": 0.1, "momentum": 0.05, "adam": 0.1, "adamw": 0.1}
 """With batches of 50 and the cosine schedule; a third and three times of each are worse, or diverge."""
 
-NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "lbfgs": "L-BFGS", "varpro": "VarPro-LM",
-         "stages": "two stages"}  # fmt: skip
+NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "adamw": "AdamW", "lbfgs": "L-BFGS",
+         "levenberg_marquardt": "LM", "varpro": "VarPro-LM", "stages": "two stages"}  # fmt: skip
 POINTS = 200
 
 
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
     """Return 4,000 epochs or 1,000 iterations or 200 steps of each method, a start of the stages for each 12 s."""
-    lengths = dict.fromkeys(STEP_SIZES, 4000) | {"lbfgs": 1000, "varpro": 200}
+    lengths = dict.fromkeys(STEP_SIZES, 4000) | {"lbfgs": 1000, "levenberg_marquardt": 1000, "varpro": 200}
     runs = [{"method": name, "evaluations": count, "seed": seed} for name, count in lengths.items()]
     starts = range(seed, seed + int(np.clip(budget / 12, 1, 30)))
     return runs + [{"method": "stages", "evaluations": 100, "seed": start} for start in starts]
@@ -74,6 +73,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     x, options = chebyshev_points(Box(-1, 1), POINTS), {}
     if case["method"] in STEP_SIZES:
         options = {"step_size": STEP_SIZES[case["method"]], "batch_size": 50}
+        options["weight_decay"] = 1e-4 if case["method"] == "adamw" else 0.0
     found = fit(
         x, function(x[:, 0]), [1, WIDTH, 1], loss="square", activation="tanh", optimizer=case["method"],
         epochs=case["evaluations"], seed=case["seed"], validation=(fine, function(fine[:, 0])), **options,
@@ -90,7 +90,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
 def _projected(case: dict[str, Any], fine: np.ndarray) -> dict[str, Any]:
     """Return the same for variable projection after more and more steps, each a run of its own from the same start.
 
-    A frequency is chosen among four in the first stage, three in the second, after 25 steps each.
+    A frequency is chosen among four in the first stage, three in the second, after 60 steps each.
     """
     staged, length = case["method"] == "stages", case["evaluations"]
     neurons = STAGES if staged else (WIDTH,)
@@ -98,7 +98,7 @@ def _projected(case: dict[str, Any], fine: np.ndarray) -> dict[str, Any]:
     evaluations, errors = [], []
     for steps in [length] if staged else [25, 50, 100, length]:
         found = fit_in_stages(x, function(x[:, 0]), neurons, iterations=steps, seed=case["seed"])
-        evaluations.append(sum(steps + (tried - 1) * min(25, steps) for tried in (4, 3)[: len(neurons)]))
+        evaluations.append(sum(steps + (tried - 1) * min(60, steps) for tried in (4, 3)[: len(neurons)]))
         errors.append(np.abs(realize(found.network, fine).ravel() - function(fine[:, 0])))
     least = np.minimum.accumulate([np.sqrt(np.mean(error**2)) for error in errors])
     return {
@@ -116,18 +116,14 @@ def analyze(finished: Sequence[Finished]) -> Analysis:
     comparisons = [_compare(NAMES["varpro"], "RMS error", best, RMS)]
     for name, result in found.items():
         if name != "varpro" and result["evaluations"][-1] >= found["varpro"]["evaluations"][-1]:
-            comparisons.append(_compare(f"LM/{NAMES[name]}", "RMS ratio", best / result["rms"][-1], FACTOR))
-    comparisons.append(_compare(NAMES["stages"], "worst start", max(starts), WORST))
-    last = _compare(NAMES["stages"], "best start", min(starts), LARGEST)
-    # Another start may do it.
-    comparisons.append(last if last.answer == "holds" else replace(last, answer="undecided"))
+            comparisons.append(_compare(f"VarPro/{NAMES[name]}", "RMS ratio", best / result["rms"][-1], FACTOR))
+    comparisons.append(_compare(NAMES["stages"], "worst start", max(starts), LARGEST))
     remarks = [
         f"{NAMES[name]}: RMS {result['rms'][-1]:.2e}, max {result['largest']:.2e} after {result['evaluations'][-1]} "
         "evaluations"
         for name, result in found.items()
     ]
-    reached = sum(error <= LARGEST for error in starts)
-    remarks.append(f"{reached} of {len(starts)} starts of the two stages reach {LARGEST:g}")
+    remarks.append(f"{len(starts)} starts of the two stages: largest errors {min(starts):.1e} to {max(starts):.1e}")
     return Analysis(tuple(comparisons), unless_all_hold(comparisons) or _verdict(comparisons), tuple(remarks))
 
 
@@ -138,13 +134,13 @@ def _compare(subject: str, quantity: str, value: float, most: float) -> Comparis
 
 
 def _verdict(comparisons: Sequence[Comparison]) -> Verdict:
-    if len(comparisons) < 7:
+    if len(comparisons) < len(NAMES):
         return Verdict("undecided", "some optimizer is missing or had fewer evaluations than Levenberg-Marquardt.")
-    rms, *ratios, _, largest = (c.measured.value for c in comparisons)
+    rms, *ratios, largest = (c.measured.value for c in comparisons)
     return Verdict(
         "holds",
         f"variable projection reaches an RMS error of {rms:.1e}, at most {max(ratios):.1e} of that of every other "
-        f"optimizer, and the best start of two stages a largest error of {largest:.1e}.",
+        f"optimizer, and every start of two stages a largest error of at most {largest:.1e}.",
     )
 
 
@@ -152,7 +148,7 @@ def draw(finished: Sequence[Finished], analysis: Analysis) -> Figure:
     """Draw the errors against evaluations."""
     figure = new_figure((7.4, 4.6))
     axes = figure.subplots()
-    for name, style in zip(NAMES, STYLES, strict=False):
+    for name, style in zip(NAMES, (Style(GRAY, "*"), *STYLES), strict=True):
         own = [case.result for case in finished if case.inputs["method"] == name]
         for number, found in enumerate(own):
             least = min(result["rms"][-1] for result in own)
@@ -172,13 +168,13 @@ def draw(finished: Sequence[Finished], analysis: Analysis) -> Figure:
 STUDY = Study(
     name="optimizers",
     claim="On sin 3x + x cos 5x and tanh networks [1, 20, 1], variable projection with Levenberg-Marquardt steps is "
-    "orders of magnitude closer than SGD, momentum, Adam and L-BFGS; a second stage reaches machine precision.",
+    "orders of magnitude closer than SGD, momentum, Adam(W), L-BFGS and plain LM; a second stage reaches machine "
+    "precision.",
     source="E. J. Michaud, Z. Liu, M. Tegmark, Entropy 25 (2023) 175; Y. Wang, C.-Y. Lai, J. Comput. Phys. 504 (2024) "
     "112865 (observations)",
     rule=f"Variable projection has to reach an RMS error of {RMS:g}, and {FACTOR:g} times that of each other "
     f"optimizer, which has no fewer evaluations; every start of the stages {list(STAGES)} a largest error of "
-    f"{WORST:g}, and one of them {LARGEST:g}. One that does not contradicts; no "
-    f"start within {LARGEST:g} leaves it undecided.",
+    f"{LARGEST:g}. One that does not contradicts.",
     budget=60,
     cases=cases,
     measure=measure,

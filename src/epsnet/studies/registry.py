@@ -39,6 +39,13 @@ NAMES = (
     "implicit-bias",
     "edge-of-stability",
     "optimizers",
+    "double-descent",
+    "error-decomposition",
+    "sphere-spectra",
+    "risk-bounds",
+    "gaussian-process-limit",
+    "ntk-limit",
+    "kernel-against-network",
 )
 """The names of all studies, in the order of `epsnet study list`."""
 
