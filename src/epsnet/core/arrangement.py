@@ -49,8 +49,8 @@ _MAX_UNDECIDED = 20_000
 _MAX_BALLS = 2**22
 """Faces times rows that are taken in balls: a minute."""
 
-_COARSE = 1e-10
-"""What a bound from float64 may exceed the floor by, relatively, before balls are asked."""
+_MAX_SUSPECTS = 2**18
+"""The most faces that float64 leaves undecided."""
 
 _BLOCK = 2**22
 _UNIT = 2.0**-53
@@ -233,18 +233,25 @@ def maximum_bound(arrangement: Arrangement, given: Floats, floor: float) -> floa
     summing = (count + 16) * _UNIT * _OUT
     slack = 4 * summing * absolute
     bound = floor
-    undecided: list[tuple[int, int, tuple[int, ...]]] = []
+    undecided: list[tuple[float, int, int, tuple[int, ...]]] = []
     for faces in arrangement.faces(weights):
         if faces.choice.count(ON) == dimension - 1:
             suspects, values = _ray_values(arrangement, faces, slack, floor)
         else:
             suspects, values = _face_values(arrangement, faces, weights, absolute, slack, floor)
-        worst = ~(values <= bound * (1 + _COARSE))
-        undecided += [(int(ray), faces.side, faces.choice) for ray in suspects[worst]]
-        if len(undecided) * count > _MAX_BALLS:
+        undecided += [
+            (value, ray, faces.side, faces.choice)
+            for value, ray in zip(values.tolist(), suspects.tolist(), strict=True)
+        ]
+        if len(undecided) > _MAX_SUSPECTS:
             raise HypothesisError("Too many faces are undecided. State a larger bound of the maximum.")
-        bound = max(bound, float(values[~worst].max(initial=floor)))
-    for ray, side, choice in undecided:
+    # The answer comes from balls alone, so that another order of summation in float64 does not change it.
+    undecided.sort(key=lambda face: -face[0])
+    for number, (value, ray, side, choice) in enumerate(undecided):
+        if value <= bound:
+            break
+        if number * count > _MAX_BALLS:
+            raise HypothesisError("Too many faces are undecided. State a larger bound of the maximum.")
         bound = max(bound, _ball_value(arrangement, weights, ray, side, choice, floor))
     return bound
 
@@ -285,7 +292,7 @@ def _suspects(rays: NDArray[np.int64], value: Floats, length: Floats, floor: flo
     value, length = value[kept], length[kept]
     quotient = np.full(len(value), np.inf)
     np.divide(value, length, out=quotient, where=length > 0)
-    return rays[kept], quotient * (1 + 2.0**-48)
+    return rays[kept], np.where(np.isnan(quotient), np.inf, quotient * (1 + 2.0**-48))
 
 
 def _ball_value(
