@@ -118,7 +118,7 @@ def main() -> None:
     """Run a stage and write its rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=("choose", "pixels", "scattering"))
-    parser.add_argument("--kernel", choices=("ntk", "nngp"), default="ntk")
+    parser.add_argument("--kernel", choices=("ntk", "nngp"))
     parser.add_argument("--depth", type=int)
     parser.add_argument("--centers", type=int)
     parser.add_argument("--jobs", type=int, default=2)
@@ -126,11 +126,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where scattering features are kept, 1.1 GB; by default nowhere")
     arguments = parser.parse_args()
     arguments.features = "pixels" if arguments.stage == "choose" else arguments.stage
+    kinds = ("ntk", "nngp") if arguments.kernel is None else (arguments.kernel,)
     if arguments.stage == "choose":
-        plans = [(kind, depth, arguments.centers or 2000) for kind in ("ntk", "nngp") for depth in (2, 3, 4)]
+        plans = [(kind, depth, arguments.centers or 2000) for kind in kinds for depth in (2, 3, 4)]
     else:
         depth, centers = (3, 8000) if arguments.stage == "pixels" else (2, 3000)
-        plans = [(arguments.kernel, arguments.depth or depth, arguments.centers or centers)]
+        plans = [(kinds[0], arguments.depth or depth, arguments.centers or centers)]
     for kind, depth, centers in plans:
         row = run(arguments, kind, depth, centers, test=arguments.stage != "choose")
         path = RESULTS / ("choice.csv" if arguments.stage == "choose" else "runs.csv")

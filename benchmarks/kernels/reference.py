@@ -34,7 +34,7 @@ def dual(name, a, b, c):
         return value, value
     if name == "power(3)":
         return 9 * a * b * c + 6 * c**3, 9 * (a * b + 2 * c * c)
-    angle = mp.acos(min(max(c / s, mp.mpf(-1)), mp.mpf(1)))
+    angle = mp.acos(min(max(c / s, mp.mpf(-1)), mp.mpf(1))) if s else mp.pi / 2
     if name == "sign":
         return 1 - 2 * angle / mp.pi, mp.mpf(0)
     slope = {"relu": mp.mpf(0), "abs": mp.mpf(-1)}.get(name)

@@ -1,12 +1,13 @@
 """Accuracy against 30 digits, and CPU time and memory, of epsnet and of neural-tangents on the same inputs.
 
     python benchmarks/kernels/reference.py                 # once, writes the 30 digits
-    python benchmarks/kernels/run.py [NT_PYTHON]           # writes results/accuracy.csv, results/time.csv
+    python benchmarks/kernels/run.py [NT_PYTHON]           # writes results/{accuracy,deficit,timing}.csv
 
 NT_PYTHON is the interpreter of the environment of peer.py; without it the columns of neural-tangents stay empty.
 """
 
 import csv
+import functools
 import os
 import statistics
 import subprocess
@@ -20,7 +21,7 @@ import build
 import cases
 import numpy as np
 
-from epsnet.generalization.kernels import kernels
+from epsnet.generalization.kernels import deficits, kernels
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -34,34 +35,62 @@ def error(value, reference):
     return float(abs(Decimal(value) - exact) / (abs(exact) or 1))
 
 
-def accuracy(peer):
-    """Yield the largest relative errors of each case."""
+def references():
+    """Return the rows of reference.csv, the points and the architectures they name."""
     with (RESULTS / "reference.csv").open() as file:
         rows = list(csv.DictReader(file))
-    theirs = []
-    if peer:
-        done = subprocess.run(
-            [peer, "peer.py", "accuracy", str(RESULTS / "reference.csv")], cwd=HERE, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, check=True,
-        )  # fmt: skip
-        theirs = list(csv.DictReader(done.stdout.splitlines()))
     x, images = cases.points()
-    data = {"x": x, "images": images, "opposite": cases.opposite_pair()}
-    data |= {f"near {eps:g}": pair for eps, pair in cases.near_pairs().items()}
-    specs = {**cases.VECTORS, **cases.IMAGES, **cases.ANY}
+    points = {"x": x, "images": images, "opposite": cases.opposite_pair()}
+    points |= {f"near {eps:g}": pair for eps, pair in cases.near_pairs().items()}
+    return rows, points, {**cases.VECTORS, **cases.IMAGES, **cases.ANY}
+
+
+@functools.cache
+def theirs(peer):
+    """Return the same rows with the numbers of neural-tangents; none without its interpreter."""
+    if not peer:
+        return []
+    done = subprocess.run(
+        [peer, "peer.py", "accuracy", str(RESULTS / "reference.csv")], cwd=HERE, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    return list(csv.DictReader(done.stdout.splitlines()))
+
+
+def accuracy(peer):
+    """Yield the largest relative errors of each case."""
+    rows, points, specs = references()
     found, errors = {}, {}
     for number, row in enumerate(rows):
         key = row["case"], row["points"]
         if key not in found:
-            found[key] = kernels(build.network(specs[key[0]]), data[key[1]])
+            found[key] = kernels(build.network(specs[key[0]]), points[key[1]])
         each = errors.setdefault(key, [[0.0], [0.0], [], []])
         for m, name in enumerate(("nngp", "ntk")):
             each[m].append(error(float(getattr(found[key], name)[int(row["i"]), int(row["j"])]), row[name]))
-            if theirs:
-                each[2 + m].append(error(float(theirs[number][name]), row[name]))
+            if peer:
+                each[2 + m].append(error(float(theirs(peer)[number][name]), row[name]))
     yield ["case", "points", "nngp", "ntk", "neural-tangents nngp", "neural-tangents ntk"]
     for key, lists in errors.items():
         yield [*key, *(f"{max(each):.1e}" if each else "" for each in lists)]
+
+
+def deficit(peer):
+    """Yield the relative errors of (Theta_11 Theta_22)^(1/2) - Theta_12 of nearly collinear points."""
+    rows, points, specs = references()
+    yield ["case", "points", "value", "relative error", "neural-tangents", "its relative error"]
+    for at, row in enumerate(rows):
+        if not row["points"].startswith("near") or (row["i"], row["j"]) != ("0", "0"):
+            continue
+        a, b, c = (Decimal(rows[at + k]["ntk"]) for k in range(3))
+        exact = (a * b).sqrt() - c
+        own = float(deficits(build.network(specs[row["case"]]), points[row["points"]]).ntk[0, 1])
+        line = [row["case"], row["points"], f"{own:.10e}", f"{error(own, exact):.1e}"]
+        if peer:
+            a, b, c = (float(theirs(peer)[at + k]["ntk"]) for k in range(3))
+            value = (a * b) ** 0.5 - c
+            line += [f"{value:.3e}", f"{error(value, exact):.1e}"]
+        yield line
 
 
 def timing(peer):
@@ -112,9 +141,9 @@ def timing(peer):
 
 
 def main():
-    """Write both tables."""
+    """Write the tables."""
     peer = sys.argv[1] if len(sys.argv) > 1 else None
-    for part in (accuracy, timing):
+    for part in (accuracy, deficit, timing):
         with (RESULTS / f"{part.__name__}.csv").open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             for row in part(peer):

@@ -24,6 +24,7 @@ from epsnet.generalization.posterior import GaussianPosterior, head
 
 CENTERS = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.5], [-1.0, -1.0, 1.0]])
 DELTA = Fraction(1, 20)
+RULE = np.polynomial.hermite_e.hermegauss(180)
 
 
 def sample(seed=0, n=60):
@@ -53,7 +54,7 @@ def second_opinion(found, data, *, drawn=False):
     features, labels, n = data.matrix(), data.labels, len(data)
     if not drawn:
         scores, std = found.logits(features)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(180)
+        nodes, weights = RULE
         others = np.array([[c for c in range(3) if c != y] for y in labels])
         rows = np.arange(n)[:, None]
         own = scores[rows, labels[:, None]] + std[rows, labels[:, None]] * nodes

@@ -102,6 +102,12 @@ def test_the_unit_of_pixels_does_not_matter():
         np.testing.assert_allclose(scattering_features(images * unit), scattering_features(images), rtol=1e-12)
 
 
+def test_any_type_of_pixel_gives_the_same_features():
+    images = np.random.default_rng(SEED).integers(-128, 128, (3, 28, 28)).astype(np.int8)
+    images[:, 0, 0] = -128
+    np.testing.assert_array_equal(scattering_features(images), scattering_features(images.astype(np.float64)))
+
+
 def test_a_shift_by_a_window_permutes_the_windows():
     image = np.random.default_rng(SEED).random((1, 32, 32))
     image[:, :, 10:] = 0.0

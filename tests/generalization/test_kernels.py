@@ -129,18 +129,27 @@ def test_the_convention_of_scikit_ntk_is_twice_the_first_case():
     np.testing.assert_allclose(doubled.nngp, 2 * single.nngp, rtol=1e-15)
 
 
-@pytest.mark.parametrize("eps", [1e-3, 1e-5, 1e-7, 1e-9])
-def test_deficits_of_nearly_collinear_points(eps):
+@pytest.mark.parametrize("eps", [1e-3, 1e-5, 1e-7, 1e-9, 1e-11])
+@pytest.mark.parametrize("name", ["relu, depth 3", "relu, bias, depth 20", "residual relu", "layer norm"])
+def test_deficits_of_nearly_collinear_points(name, eps):
     mp = reference.mp
     pair = cases.near_pairs()[eps]
-    spec = cases.VECTORS["relu, depth 3"]
+    spec = cases.VECTORS[name]
     found = deficits(build.network(spec), pair)
     exact = {key: reference.run(spec, pair, *key) for key in ((0, 0), (0, 1), (1, 1))}
     for m in (0, 1):
         deficit = mp.sqrt(exact[0, 0][m] * exact[1, 1][m]) - exact[0, 1][m]
         assert abs(found[m][0, 1] / deficit - 1) < 1e-13
         assert found[m][0, 0] == 0
-    assert np.all(deficits(build.network(spec), data("x")).ntk[~np.eye(5, dtype=bool)] > 0)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3])
+def test_deficits_behind_a_layer_norm(epsilon):
+    layers = [Dense(1.2, 0.3), "relu", Dense(1.1, 0.2), LayerNorm(epsilon), "leaky_relu(0.2)", Dense(1.0, 0.1)]
+    x = cases.near_pairs()[1e-3]
+    for deficit, kernel in zip(deficits(WideNetwork(layers), x), kernels(WideNetwork(layers), x), strict=True):
+        difference = np.sqrt(kernel[0, 0] * kernel[1, 1]) - kernel[0, 1]
+        np.testing.assert_allclose(deficit[0, 1], difference, rtol=1e-8)
 
 
 def test_deficits_are_the_differences_where_these_are_accurate():

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.special import ndtr
+from sklearn.datasets import load_digits
 
 from epsnet.certify.errors import DomainError
+from epsnet.checker.kernel import check
+from epsnet.data import Sample
+from epsnet.features.maps import upright_scattering
 from epsnet.generalization import posterior_training
-from epsnet.generalization.pac_bayes import pac_bayes_kl
+from epsnet.generalization.pac_bayes import certify_posterior, pac_bayes_kl
 from epsnet.generalization.posterior_training import train_posterior
 
 N, P, K = 600, 12, 3
@@ -69,7 +73,7 @@ def test_the_gradient_is_that_of_the_exact_risk(sample):
     problem = posterior_training._problem(features, labels, K, 0.05, np.ones(N), P)
     generator = np.random.default_rng(1)
     units, logs = generator.standard_normal((P, K)), generator.normal(-1.0, 0.3, (P, K))
-    evaluate = posterior_training._gradients(problem, np.ones((P, K)))
+    evaluate = posterior_training._gradients(problem)
 
     def exact(units, logs):
         inside = features @ problem.basis
@@ -138,3 +142,15 @@ def test_bad_input_says_what_to_do(changes):
     given = {"features": np.ones((4, 2)), "labels": np.array([0, 1, 1, 0]), "classes": 2} | changes
     with pytest.raises(DomainError, match=r"(Give|Use)"):
         train_posterior(**given)
+
+
+@pytest.mark.slow
+def test_digits_are_certified_without_data_in_the_prior():
+    data = load_digits()
+    sample = Sample(data.data, data.target, "digits", tuple("0123456789"))
+    features = upright_scattering()
+    posterior = train_posterior(features(data.data), data.target, 10, rank=300, iterations=60)
+    solution, gibbs = certify_posterior(sample, posterior, features)
+    assert gibbs is not None
+    assert gibbs.value <= 0.22
+    assert len(check(solution).checked) == 2

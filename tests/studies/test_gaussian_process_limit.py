@@ -13,7 +13,7 @@ from epsnet.studies import gaussian_process_limit as this
 
 @pytest.fixture(scope="module")
 def finished():
-    return sweep(this.measure, this.cases(2, 0))
+    return sweep(this.measure, this.cases(1, 0))
 
 
 def test_a_small_budget_does_not_contradict(finished):

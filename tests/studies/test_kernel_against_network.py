@@ -2,11 +2,14 @@
 
 import pytest
 
+from epsnet.data import load_mnist
 from epsnet.experiments import Finished, sweep
 from epsnet.studies import kernel_against_network as this
 
 
-def test_a_small_budget_has_two_divisions():
+def test_a_small_budget_has_two_divisions(monkeypatch):
+    digits = load_mnist("test")
+    monkeypatch.setattr(this, "_digits", lambda: (digits.inputs, digits.labels))
     planned = this.cases(1, 0)
     assert len({case["division"] for case in planned}) == 2
     small = [case | {"steps": 20} for case in planned if case["points"] == 100]

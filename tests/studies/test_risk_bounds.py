@@ -12,7 +12,7 @@ def finished():
     cases = this.cases(60, 0)
     assert sum("task" in case for case in cases) >= 40
     digits = {"digits": 500, "seed": 0}
-    chosen = [*cases[:2], digits]
+    chosen = [*cases[1:3], digits]
     return [Finished(case, this.measure(case), 0.0) for case in chosen]
 
 

@@ -22,6 +22,7 @@ from epsnet.cli.output import BAD_INPUT, CHECK_FAILED, Json, Quiet, errors_becom
 
 if TYPE_CHECKING:
     from epsnet.core.solution import Solution
+    from epsnet.generalization.certificates import RiskCertificates
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -129,6 +130,9 @@ def learn(
     optimizer: Annotated[str | None, _one_of(OPTIMIZERS, "Training: ")] = None,
     step_size: Annotated[float | None, typer.Option(help="Training: the greatest step size.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Training: how often each example is visited.")] = None,
+    certify: Annotated[
+        bool, typer.Option("--certify", help="Classes: bound the risk from the training points too, in all ways.")
+    ] = False,
     formula: Annotated[
         bool, typer.Option("--formula", help="Read TARGET as a formula even if such a path exists.")
     ] = False,
@@ -154,23 +158,30 @@ def learn(
             given = {name: value for name, value in training.items() if value is not None}
             run = Run.plan(target, **options, training=given, out=out)
         start = time.perf_counter()
+        if certify:
+            run.require_classes()
         solution = run.execute(resume=resume is not None, quiet=quiet or as_json)
-        _present(solution, run.folder, time.perf_counter() - start, quiet=quiet, as_json=as_json)
+        found = run.certify(solution, quiet=quiet or as_json) if certify else None
+        _present(solution, found, run.folder, time.perf_counter() - start, quiet=quiet, as_json=as_json)
 
 
-def _present(solution: Solution, folder: Path, seconds: float, *, quiet: bool, as_json: bool) -> None:
-    from epsnet.cli.run import CODE_FILE, FIGURE_FILE, PROGRAM_FILE, REPORT_FILE
+def _present(
+    solution: Solution, found: RiskCertificates | None, folder: Path, seconds: float, *, quiet: bool, as_json: bool
+) -> None:
+    from epsnet.cli.run import BOUNDS_FILE, CERTIFICATES, CODE_FILE, FIGURE_FILE, PROGRAM_FILE, REPORT_FILE
     from epsnet.codec.files import sections
     from epsnet.core.serial import NETWORK_FILE, SOLUTION_FILE, WITNESS_FILE
 
     names = {"solution": SOLUTION_FILE, "network": NETWORK_FILE, "witness": WITNESS_FILE}
     names |= {"code": CODE_FILE, "program": PROGRAM_FILE, "figure": FIGURE_FILE, "report": REPORT_FILE}
+    names |= {"certificates": CERTIFICATES, "bounds": BOUNDS_FILE} if found is not None else {}
     paths = {key: folder / name for key, name in names.items() if (folder / name).exists()}
     files = {"folder": str(folder), **{key: str(path) for key, path in paths.items()}}
     parts = sections(paths["code"].read_bytes()) if "code" in paths else None
     if as_json:
         code = None if parts is None else asdict(parts)
-        print_json({**describe(solution), "code_bytes": code, "files": files, "seconds": round(seconds, 3)})
+        more = {} if found is None else found.to_json()
+        print_json({**describe(solution), **more, "code_bytes": code, "files": files, "seconds": round(seconds, 3)})
         return
     if not quiet:
         typer.echo(str(solution))
@@ -180,6 +191,8 @@ def _present(solution: Solution, folder: Path, seconds: float, *, quiet: bool, a
             typer.echo(f"program   {paths['program'].stat().st_size} bytes")
         for sentence in solution.stats.get("risk_decomposition", {}).get("advice", ()):
             typer.echo(f"advice    {sentence}")
+        if found is not None:
+            typer.echo(str(found))
         typer.echo(f"files     {folder}   ({', '.join(sorted(path.name for path in paths.values()))})")
         typer.echo(f"seconds   {seconds:.2f}")
     typer.echo(f"epsnet check {quoted(folder)}")

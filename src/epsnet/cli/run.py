@@ -8,10 +8,11 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epsnet.certify.bound import Kind
 from epsnet.certify.errors import CertificateError, DomainError, EpsnetError, MissingExtraError
@@ -24,9 +25,13 @@ from epsnet.core.solution import Solution
 from epsnet.core.target import DataTarget, Target, read_domain
 from epsnet.data import Sample
 from epsnet.learning.learn import learn
-from epsnet.learning.sources import PRESETS, open_source
+from epsnet.learning.sources import PRESETS, Source, open_source
+
+if TYPE_CHECKING:
+    from epsnet.generalization.certificates import RiskCertificates
 
 RUN_FILE, CHECKPOINT_FILE, FIGURE_FILE, REPORT_FILE = "run.json", "checkpoint.npz", "figure.svg", "report.html"
+CERTIFICATES, BOUNDS_FILE = "certificates", "certificates.svg"
 CODE_FILE, PROGRAM_FILE = "solution.eps", "program.eps"
 _MOST_CODED = 2**17
 """Connections of the largest network that is coded unasked; coding takes some seconds then."""
@@ -170,6 +175,31 @@ class Run:
             self._keep(solution, sample)
         return solution
 
+    def require_classes(self) -> None:
+        """Complain before any work if the risk of this target cannot be certified. DomainError."""
+        if self.formula or self.network or self._source().train().classes is None:
+            raise DomainError("--certify is for data with classes, the target is something else. Leave it out.")
+
+    def certify(self, solution: Solution, *, quiet: bool) -> RiskCertificates:
+        """Bound the risk from the training points as well, and keep what `check` re-derives in certificates/."""
+        from epsnet.learning.certificates import certify_training, stored
+
+        source = self._source()
+
+        def report(key: str, done: int, planned: int) -> None:
+            if not quiet:
+                print(f"certificate {done}/{planned}   {key}", file=sys.stderr, flush=True)
+
+        found = certify_training(source.train(), solution.network, source.test(), seed=self.seed, progress=report)
+        for key, each in stored(found).items():
+            save_solution(each, self.folder / CERTIFICATES / key)
+        with contextlib.suppress(MissingExtraError):
+            draw_certificates(found, self.folder / BOUNDS_FILE)
+        return found
+
+    def _source(self) -> Source:
+        return open_source(self.target, data=self.data, label=self.label, seed=self.seed)
+
     @contextlib.contextmanager
     def _output(self) -> Iterator[None]:
         """Announce the run in its folder; take that back if it is refused before anything else came into the folder."""
@@ -215,7 +245,7 @@ class Run:
         return solve, lambda: None
 
     def _data(self, resume: bool, quiet: bool) -> tuple[Callable[[], Solution], Callable[[], Sample | None]]:
-        source = open_source(self.target, data=self.data, label=self.label, seed=self.seed)
+        source = self._source()
         checkpoint = self.folder / CHECKPOINT_FILE
 
         def solve() -> Solution:
@@ -312,12 +342,33 @@ def sample_of(solution: Solution, folder: Path, data: str | None, label: str | N
             raise DomainError("The target is a formula and needs no data. Leave --data out.")
         return None
     name, seed = data, solution.stats.get("seed")
+    home = folder.parent.parent if folder.parent.name == CERTIFICATES else folder
     with contextlib.suppress(DomainError):
-        run = Run.load(folder)
+        run = Run.load(home)
         name, seed, label = data or run.target, run.seed, label or run.label
         data = data or run.data
     if name is None:
         raise DomainError(f"The data of {folder} is unknown: no run.json tells it. Give it with --data PATH.")
-    source = open_source(name, data=data, label=label, seed=seed if type(seed) is int and seed >= 0 else 0)
+    seed = seed if type(seed) is int and seed >= 0 else 0
+    source = open_source(name, data=data, label=label, seed=seed)
     sample = source.test()
+    if "part" in solution.stats:
+        from epsnet.learning.certificates import part_of
+
+        sample = part_of(source.train(), source.test, solution.stats["part"], seed)
     return sample.matrix(), sample.labels
+
+
+def draw_certificates(found: RiskCertificates, path: Path) -> None:
+    """Draw all bounds beside each other. MissingExtraError if matplotlib is not installed."""
+    from epsnet.generalization.bound_figures import draw_bounds
+    from epsnet.report.figures import save_figure
+
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingExtraError("plot", "Drawing") from None
+    figure = Figure(figsize=(8.5, 3.8), layout="constrained")
+    bounds = {each.name: each.bound.value for each in found.certificates}
+    draw_bounds(figure.subplots(), bounds, guessing=1 - 1 / found.certificates[0].classes)
+    save_figure(figure, path)

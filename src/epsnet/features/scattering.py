@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from epsnet.certify.errors import DomainError
 
@@ -112,13 +111,19 @@ def _checked(images: NDArray[Any], scales: int, angles: int, workers: int) -> ND
 
 @dataclass(frozen=True)
 class _Bank:
-    """Fourier transforms of the wavelets by scale at each resolution, and the windows of both sides."""
+    """Wavelets and windows for images of one size.
+
+    Attributes:
+        sides: h', w'.
+        wavelets: for (r, j) the Fourier transforms of scale j at every 2^r-th pixel, divided by 4^(j-r); real, each
+            twice in a row, (L, h'/2^r, 2 w'/2^r).
+        windows: for r the averages of columns and rows, (h'/2^J, h'/2^r) and (w'/2^r, w'/2^J).
+        scales, angles: J, L.
+    """
 
     sides: tuple[int, int]
-    wavelets: dict[
-        tuple[int, int], Real
-    ]  # (resolution r, scale j): real, over 4^(j-r), (L, h'/2^r, 2 w'/2^r), twice each
-    windows: list[tuple[Real, Real]]  # resolution r: (h'/2^J, h'/2^r) and (w'/2^r, w'/2^J)
+    wavelets: dict[tuple[int, int], Real]
+    windows: list[tuple[Real, Real]]
     scales: int
     angles: int
 
@@ -144,6 +149,8 @@ def _bank(shape: tuple[int, ...], scales: int, angles: int) -> _Bank:
 
 def _wavelet(height: int, width: int, scale: int, angle: int, angles: int) -> Real:
     """Return the discrete Fourier transform of a periodized Morlet wavelet: real, zero at frequency zero."""
+    from scipy import fft
+
     turn, sigma = np.pi * angle / angles, _WIDTH * 2**scale
     periods = 2 * np.pi * np.arange(-_PERIODS, _PERIODS + 1)
     rows, columns = ((2 * np.pi * fft.fftfreq(side)[:, None] + periods).ravel() for side in (height, width))
@@ -168,11 +175,12 @@ def _window(side: int, scales: int, resolution: int) -> Real:
 
 def _block(images: NDArray[Any], bank: _Bank) -> Real:
     """Return the features of a few images."""
+    images = images.astype(np.float64)
     count, *shape = images.shape
     padded = np.zeros((count, *bank.sides))
     top, left = ((side - own) // 2 for side, own in zip(bank.sides, shape, strict=True))
-    peaks = np.abs(images.reshape(count, -1)).max(1).astype(np.float64)
-    padded[:, top : top + shape[0], left : left + shape[1]] = images / np.where(peaks, peaks, 1.0)[:, None, None]
+    peaks = np.abs(images).max((1, 2), keepdims=True)
+    padded[:, top : top + shape[0], left : left + shape[1]] = images / np.where(peaks, peaks, 1.0)
 
     orders = [[_averages(padded, 0, bank)], [], []]
     spectrum = _transform(padded)
@@ -190,11 +198,15 @@ def _block(images: NDArray[Any], bank: _Bank) -> Real:
 
 
 def _transform(values: Real) -> NDArray[np.complex128]:
+    from scipy import fft
+
     return np.asarray(fft.fft2(values))
 
 
 def _moduli(spectrum: NDArray[np.complex128], resolution: int, scale: int, bank: _Bank) -> Real:
     """Return |u * psi_{j,l}| for all l at every 2^j-th pixel, from the Fourier transform of u at every 2^r-th."""
+    from scipy import fft
+
     wavelets, step = bank.wavelets[resolution, scale], 2 ** (scale - resolution)
     height, width = spectrum.shape[-2] // step, spectrum.shape[-1] // step
     halves = spectrum.view(np.float64)[..., None, :, :]  # real and imaginary parts side by side, as in the wavelets

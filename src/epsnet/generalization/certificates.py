@@ -136,6 +136,7 @@ class _Remembering(FeatureMap):
         last = getattr(self, "_last", None)
         if last is None or not np.array_equal(last[0], inputs):
             last = inputs, super().__call__(inputs)
+            last[1].setflags(write=False)  # whoever fits may not scale the features of the bound
             object.__setattr__(self, "_last", last)
         return last[1]
 
@@ -157,8 +158,8 @@ def certify_risk(
         train: the points, raw; `fit` sees their features here, and half of them for the bounds with a prior from data.
         fit: (features, labels, classes) -> a `GaussianPosterior` with a prior without data. Sees no other points.
         features: a map of `epsnet.features.maps`; by default the inputs themselves.
-        network: a network of the features that was trained on `train`; by default the mean head of the posterior. It is
-            what the bounds by code (after `compress`), by norms and from unused points are about.
+        network: a network of the inputs that was trained on `train`; by default the mean head of the posterior, on the
+            features. It is what the bounds by code (after `compress`), by norms and from unused points are about.
         unused: points that nothing was trained on.
         delta: 1 - confidence, of all bounds together.
         seed: of the division into halves.
@@ -181,23 +182,28 @@ def certify_risk(
     raw, labels = raw_sample(train)
     found = features(raw)
     posterior = fit(found, labels, train.outputs)
+    if posterior.prior_mean is not None:
+        raise DomainError(
+            "The prior of the fitted posterior has a mean, made from the sample. Fit one with the mean 0."
+        )
     solution, gibbs = certify_posterior(train, posterior, features, delta=ledger["draw"], gibbs_delta=ledger["gibbs"])
     add("gibbs", solution, gibbs)
     add("draw", solution)
 
+    own, seen = (features, found) if network is None else (identity(), raw)
     network = network or head(posterior.mean_weights())
-    small = compress(network, found, labels)
-    add("code", certify_code(train, small, features, delta=ledger["code"]))
+    small = compress(network, seen, labels)
+    add("code", certify_code(train, small, own, delta=ledger["code"]))
     for key, theorem in BY_NORMS.items():
         if key in keys:
-            add(key, certify_norms(train, network, theorem, features, delta=ledger[key]))
+            add(key, certify_norms(train, network, theorem, own, delta=ledger[key]))
     first, second = halves(train, seed)
     prior = prior_from(first, fit, features)
     add("half-draw", certify_posterior(second, prior, features, delta=ledger["half-draw"], gibbs_delta=None)[0])
     mean = head(prior.mean_weights())
     add("half-binomial", certify_unused(first, mean, second, features, delta=ledger["half-binomial"]))
     if unused is not None:
-        add("unused", certify_unused(train, network, unused, features, delta=ledger["unused"]))
+        add("unused", certify_unused(train, network, unused, own, delta=ledger["unused"]))
     return RiskCertificates(tuple(sorted(certificates, key=lambda each: each.bound.value)), ledger)
 
 

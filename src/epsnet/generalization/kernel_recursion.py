@@ -42,6 +42,7 @@ from epsnet.generalization.kernel_windows import (
     all_equal,
     mix,
     places_along,
+    root_minus_one,
     together,
     vector_deficits,
     weighted,
@@ -74,13 +75,16 @@ class Near:
     Attributes:
         index: places in the flattened array of pairs, increasing.
         sign, deficit: of rho.
-        slope: 1 - Theta_12/(Theta_11 Theta_22)^(1/2); meaningful where the sign is +1.
+        slope: 1 - Theta_12/(Theta_11 Theta_22)^(1/2), where the sign is +1.
+        ratio, turn: (K_22/K_11)^(1/2) - 1, and the same for Theta; these and the slope in exact programs only.
     """
 
     index: Any
     sign: Floats
     deficit: Floats
     slope: Floats
+    ratio: Floats
+    turn: Floats
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ class Program:
     Attributes:
         steps: the steps.
         fans: n of each dense layer and convolution, None elsewhere.
-        deficits: for each step, whether exact deficits are needed after it.
+        exact: whether the deficits of both kernels are asked for, besides the kernels.
+        deficits: for each step, whether those of K are needed after it.
         crossed: whether all pairs of pixels are needed.
         half_lines: whether all activations with kinks are half-line functions, to which equal pairs are no exception.
     """
@@ -149,14 +154,17 @@ class Program:
                 pixels = tuple(places_along(step, n)[0] for n in pixels)
 
     def affine(self, i: int, step: Dense | Conv, k: Any, t: Any) -> tuple[Any, Any]:
-        """Return w^2 K + beta^2 and the tangent kernel after layer i."""
-        square, bias = step.weight_std**2, step.bias_std**2
+        """Return w^2 K + beta^2 and the tangent kernel after layer i; K and Theta are sums over the window."""
+        share = step.size**-2 if isinstance(step, Conv) else 1.0
+        square, bias = share * step.weight_std**2, step.bias_std**2
         new = square * k
         if bias:
             new += bias
+        tangent = square * t
         if self.net.parametrization == "ntk":
-            return new, square * t + new
-        return new, square * t + (self.fans[i] or 0) * k + float(bias > 0)
+            tangent += new
+            return new, tangent
+        return new, tangent + (self.fans[i] or 0) * share * k + float(bias > 0)
 
 
 def _flat(layers: Sequence[WideLayer]) -> Iterator[Step]:
@@ -206,7 +214,7 @@ def _own_step(program: Program, i: int, state: Own, part: Own | None) -> Own:
     match program.steps[i]:
         case (Dense() | Conv()) as step:
             if isinstance(step, Conv):
-                k, t = (windows(a, [(1,), (2,)], step) * step.size**-2 for a in (k, t))
+                k, t = (windows(a, [(1,), (2,)], step) for a in (k, t))
             return Own(*program.affine(i, step, k, t))
         case Activation() as step:
             f, g = step.dual.own(k)
@@ -231,8 +239,8 @@ def _normalizer(k: Floats, step: LayerNorm) -> Floats:
     return k + step.epsilon
 
 
-Deficits = tuple[Floats, Floats, Floats]
-"""Sign and deficit of rho, and the slope, of some pairs."""
+Deficits = tuple[Floats, Floats, Floats, Floats, Floats]
+"""Sign, deficit, slope, ratio and turn (see `Near`) of some pairs."""
 
 Renew = Callable[[Any], Deficits]
 """The deficits after a step of the pairs at some places."""
@@ -292,10 +300,10 @@ class PairRun:
         if renew is None or state.near is None:
             return state.near
         index = self._detect(new, i + 1) if fresh else state.near.index
-        sign, deficit, slope = renew(index)
+        sign, deficit, slope, ratio, turn = renew(index)
         if self.program.exact:
             slope = self._slopes(new, i + 1, index, slope)
-        return Near(index, sign, deficit, slope)
+        return Near(index, sign, deficit, slope, ratio, turn)
 
     def _slopes(self, state: Pairs, i: int, index: Any, slope: Floats) -> Floats:
         """Replace the slopes that are unknown (NaN) by what the tangent kernel tells."""
@@ -340,13 +348,25 @@ class PairRun:
         scale = np.sqrt(a) * np.sqrt(b)
         rho = np.divide(state.c.ravel()[index], scale, out=np.ones_like(scale), where=scale > 0)
         sign, deficit = np.where(rho >= 0, 1.0, -1.0), np.maximum(1 - np.abs(rho), 0.0)
-        slope = np.zeros_like(deficit)
-        if state.near is not None and len(state.near.index):
-            at = np.minimum(np.searchsorted(state.near.index, index), len(state.near.index) - 1)
-            known = state.near.index[at] == index
-            for target, source in ((sign, state.near.sign), (deficit, state.near.deficit), (slope, state.near.slope)):
+        found = (sign, deficit, np.zeros_like(deficit), *self._ratios(i, state.c.shape, index))
+        near = state.near
+        if near is not None and len(near.index):
+            at = np.minimum(np.searchsorted(near.index, index), len(near.index) - 1)
+            known = near.index[at] == index
+            sources = (near.sign, near.deficit, near.slope, near.ratio, near.turn)
+            for target, source in zip(found, sources if self.program.exact else sources[:2], strict=False):
                 target[known] = source[at[known]]
-        return sign, deficit, slope
+        return found
+
+    def _ratios(self, i: int, shape: tuple[int, ...], index: Any) -> tuple[Floats, Floats]:
+        """Return ratio and turn by division, if the program is exact."""
+        if not self.program.exact:
+            return np.zeros(index.shape), np.zeros(index.shape)
+        ratio, turn = (
+            np.sqrt(np.divide(b, a, out=np.ones_like(a), where=a > 0)) - 1
+            for a, b in (self._variances(i, shape, index, name) for name in "kt")
+        )
+        return ratio, turn
 
     def _detect(self, state: Pairs, i: int) -> Any:
         row, column = self._spread(np.sqrt(self.rows[i].k), np.sqrt(self.columns[i].k))
@@ -389,13 +409,14 @@ class PairRun:
         if step is not None:
             (used_x, row), (used_y, column) = (np.unique(points, return_inverse=True) for points in (row, column))
             x, y = weighted(step, x[used_x]), weighted(step, y[used_y])
-        sign, deficit = np.empty(len(index)), np.empty(len(index))
+        sign, deficit, ratio = np.empty((3, len(index)))
         for start in range(0, len(index), 4096):
             part = slice(start, start + 4096)
             u = x[row[part], *(s[part] for s in p)]
             v = y[column[part], *(s[part] for s in q)]
-            sign[part], deficit[part] = vector_deficits(u, v)
-        return replace(state, near=Near(index, sign, deficit, deficit))
+            sign[part], deficit[part], ratio[part] = vector_deficits(u, v)
+        # The first layer has Theta = K.
+        return replace(state, near=Near(index, sign, deficit, deficit, ratio, ratio))
 
     # The steps
 
@@ -412,7 +433,8 @@ class PairRun:
             case LayerNorm():
                 row, column = self._spread(*(_normalizer(own[i].k, step) for own in (self.rows, self.columns)))
                 scale = np.sqrt(row) * np.sqrt(column)
-                return replace(state, c=state.c / scale, t=state.t / scale), None, False
+                new = replace(state, c=state.c / scale, t=state.t / scale)
+                return new, self._norm_ratios(i, step, state) if self.program.exact else None, False
             case Dropout():
                 return self._drop(i, step.keep, state)
             case _:
@@ -421,35 +443,50 @@ class PairRun:
     def _linear(self, i: int, step: Dense | Conv, state: Pairs) -> Advance:
         c, t, equal = state.c, state.t, state.equal
         if isinstance(step, Conv):
-            c, t = (windows(a, together(self.batch, a.ndim), step) * step.size**-2 for a in (c, t))
+            c, t = (windows(a, together(self.batch, a.ndim), step) for a in (c, t))
             equal = all_equal(equal, step, self.batch)
         new = Pairs(*self.program.affine(i, step, c, t), equal)
 
         def renew(index: Any) -> Deficits:
-            row, column, sign, deficit = self._window_parts(i, step, state, new.c.shape, index)
+            row, column, sign, deficit, ratio = self._window_parts(i, step, state, new.c.shape, index)
             bias = np.full((1, len(index)), step.bias_std * getattr(step, "size", 1) / step.weight_std)
             row, column = (np.concatenate([part, bias]) for part in (row, column))
-            after, mixed = mix(row, column, np.concatenate([sign, bias * 0 + 1]), np.concatenate([deficit, bias * 0]))
-            return after, mixed, self._linear_slope(i, step, state, index, after, mixed)
+            sign, deficit = np.concatenate([sign, bias * 0 + 1]), np.concatenate([deficit, bias * 0])
+            if not self.program.exact:
+                return _inexact(*mix(row, column, sign, deficit)[:2])
+            after, mixed, ratio = mix(row, column, sign, deficit, np.concatenate([ratio, bias * 0]))
+            slope, turn = self._linear_slope(i, step, state, index, after, mixed, ratio)
+            return after, mixed, slope, ratio, turn
 
         # Without bias a dense layer changes no angle.
         return new, renew, isinstance(step, Conv) or step.bias_std > 0
 
     def _linear_slope(
-        self, i: int, step: Dense | Conv, state: Pairs, index: Any, sign: Floats, deficit: Floats
-    ) -> Floats:
-        """Return the slope after a dense layer, Theta = w^2 Theta_before + K being a sum of parts as K is."""
-        if not self.program.exact:
-            return deficit
-        before, _, slope = self._deficits(i, state, index)
+        self, i: int, step: Dense | Conv, state: Pairs, index: Any, sign: Floats, deficit: Floats, ratio: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return slope and turn after a dense layer, Theta = w^2 Theta_before + K being a sum of parts as K is."""
+        before, _, slope, _, turn = self._deficits(i, state, index)
         old, new = self._variances(i, state.c.shape, index, "t"), self._variances(i + 1, state.c.shape, index)
         row, column = (np.sqrt(np.stack([step.weight_std**2 * t, k])) for t, k in zip(old, new, strict=True))
-        after, mixed = mix(row, column, np.stack([np.ones_like(sign), sign]), np.stack([slope, deficit]))
-        return np.where((before > 0) & (after > 0), mixed, np.nan)
+        signs, deficits, ratios = (np.stack(pair) for pair in ((sign * 0 + 1, sign), (slope, deficit), (turn, ratio)))
+        after, mixed, turn = mix(row, column, signs, deficits, ratios)
+        return np.where((before > 0) & (after > 0), mixed, np.nan), turn
+
+    def _norm_ratios(self, i: int, step: LayerNorm, state: Pairs) -> Renew:
+        """Return what a layer norm does to ratio and turn; it changes no angle."""
+
+        def renew(index: Any) -> Deficits:
+            sign, deficit, slope, ratio, turn = self._deficits(i, state, index)
+            a, b = self._variances(i, state.c.shape, index)
+            square = ratio * (2 + ratio) / (b + step.epsilon)
+            other = turn * (2 + turn) * (1 - a * square) - a * square
+            return sign, deficit, slope, root_minus_one(step.epsilon * square), root_minus_one(other)
+
+        return renew
 
     def _window_parts(
         self, i: int, step: Dense | Conv, state: Pairs, after: tuple[int, ...], index: Any
-    ) -> tuple[Floats, Floats, Floats, Floats]:
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Return the parts of `mix`: the pixels of the windows, one for each offset, weight 0 outside the image."""
         places = [place[None] for place in np.unravel_index(index, after)]
         inside = [True, True]
@@ -465,8 +502,8 @@ class PairRun:
                 inside[1] = inside[0]
         source = np.ravel_multi_index(np.broadcast_arrays(*places), state.c.shape)
         a, b = self._variances(i, state.c.shape, source)
-        sign, deficit, _ = self._deficits(i, state, source)
-        return np.sqrt(a) * inside[0], np.sqrt(b) * inside[1], sign, deficit
+        sign, deficit, _, ratio, _ = self._deficits(i, state, source)
+        return np.sqrt(a) * inside[0], np.sqrt(b) * inside[1], sign, deficit, ratio
 
     def _activate(self, i: int, step: Activation, state: Pairs) -> Advance:
         dual, near = step.dual, state.near
@@ -487,16 +524,20 @@ class PairRun:
             f, g = dual.pair(a, b, state.c)
         if exact is not None:
             f.ravel()[near.index], g.ravel()[near.index] = exact  # pyright: ignore
-        new = Pairs(f, g * state.t, state.equal)
+        # In place if it can be: half-line activations own their arrays.
+        new = Pairs(f, np.multiply(g, state.t, out=g if isinstance(dual, HalfLines) else None), state.equal)
 
         def renew(index: Any) -> Deficits:
-            sign, deficit, slope = self._deficits(i, state, index)
+            sign, deficit, slope, ratio, turn = self._deficits(i, state, index)
             a, b = self._variances(i, state.c.shape, index)
             after, deficit_after = dual.next_deficit(a, b, sign, deficit)
-            if self.program.exact:
-                turn = dual.slope_deficit(a, b, deficit)
-                slope = np.where(sign > 0, slope + turn - slope * turn, np.nan)
-            return after, deficit_after, slope
+            if not self.program.exact:
+                return _inexact(after, deficit_after)
+            factor = dual.slope_deficit(a, b, deficit)
+            slope = np.where(sign > 0, slope + factor - slope * factor, np.nan)
+            if not isinstance(dual, HalfLines):
+                ratio, turn = self._ratios(i + 1, state.c.shape, index)
+            return after, deficit_after, slope, ratio, turn
 
         return new, renew, not isinstance(dual, HalfLines)
 
@@ -512,8 +553,7 @@ class PairRun:
             pixel = pixel * 2 if self.program.crossed else pixel
             source = np.ravel_multi_index(np.broadcast_arrays(*points, *pixel), shape)
             a, b = self._variances(i, shape, source)
-            sign, deficit = mix(np.sqrt(a), np.sqrt(b), *self._deficits(i, state, source)[:2])
-            return sign, deficit, deficit
+            return _inexact(*mix(np.sqrt(a), np.sqrt(b), *self._deficits(i, state, source)[:2])[:2])
 
         return Pairs(c, t, equal), renew, True
 
@@ -530,9 +570,8 @@ class PairRun:
         new = Pairs(c, t, equal)
 
         def renew(index: Any) -> Deficits:
-            sign, deficit, _ = self._deficits(i + 1, new, index)
-            deficit = np.where(deficit < LOST, 0.0, deficit)
-            return sign, deficit, deficit
+            sign, deficit = self._deficits(i + 1, new, index)[:2]
+            return _inexact(sign, np.where(deficit < LOST, 0.0, deficit))
 
         return new, renew, True
 
@@ -545,8 +584,8 @@ class PairRun:
 
         def renew(index: Any) -> Deficits:
             here = self._is_same(c.shape, index)
-            sign, deficit, slope = self._deficits(i, state, index)
-            return sign, np.where(here, deficit, 1 - keep + keep * deficit), slope
+            sign, deficit = self._deficits(i, state, index)[:2]
+            return _inexact(sign, np.where(here, deficit, 1 - keep + keep * deficit))
 
         # Two copies of a point are dropped apart from each other.
         equal = np.zeros_like(state.equal)
@@ -561,15 +600,22 @@ class PairRun:
                 yield np.sqrt(np.stack(sides))
 
         def renew(index: Any) -> Deficits:
-            sign, deficit, slope = map(
-                np.stack, zip(*(self._deficits(at, part, index) for at, part in parts), strict=True)
-            )
+            known = zip(*(self._deficits(at, part, index) for at, part in parts), strict=True)
+            sign, deficit, slope, ratio, turn = map(np.stack, known)
             row, column = roots("k", index)
-            after, mixed = mix(row, column, sign, deficit)
+            if not self.program.exact:
+                return _inexact(*mix(row, column, sign, deficit)[:2])
+            after, mixed, ratio = mix(row, column, sign, deficit, ratio)
             row, column = roots("t", index)
-            return after, mixed, mix(row, column, np.ones_like(sign), slope)[1]
+            _, slope, turn = mix(row, column, np.ones_like(sign), slope, turn)
+            return after, mixed, slope, ratio, turn
 
         return Pairs(state.c + shortcut.c, state.t + shortcut.t, state.equal & shortcut.equal), renew, True
+
+
+def _inexact(sign: Floats, deficit: Floats) -> Deficits:
+    """Return the deficits of a program that is not exact."""
+    return sign, deficit, deficit, deficit, deficit
 
 
 def _inverse(root: Floats) -> Floats:

@@ -28,11 +28,15 @@ def windows(a: Any, groups: Sequence[tuple[int, ...]], step: Conv | Pool) -> Any
     padded = np.zeros(shape, a.dtype)
     padded[tuple(inside)] = a
     row = padded.reshape(-1)
-    for group in groups:
+    for group in groups if step.size > 1 else ():
         offset = sum(padded.strides[axis] for axis in group) // padded.itemsize
-        sums = row.copy()
-        for d in range(1, step.size):
-            sums[: -d * offset] += row[d * offset :]
+        sums = np.empty_like(row)
+        # What lies beyond is cut off below.
+        end = max(0, len(row) - (step.size - 1) * offset)
+        sums[end:] = row[end:]
+        np.add(row[:end], row[offset : offset + end], out=sums[:end])
+        for d in range(2, step.size):
+            sums[:end] += row[d * offset : d * offset + end]
         row = sums
     return row.reshape(shape)[tuple(chosen)]
 
@@ -62,11 +66,33 @@ def _leaves(length: int, step: Conv | Pool) -> Any:
     return np.any(inside[:, None] != inside[None], axis=-1)
 
 
-def mix(row: Floats, column: Floats, sign: Floats, deficit: Floats) -> tuple[Floats, Floats]:
-    """Return sign and deficit of sums of independent parts, the first axis; row = K_11^(1/2), column = K_22^(1/2)."""
-    e, f = (a / np.where((norm := np.sqrt(np.sum(a * a, axis=0))) > 0, norm, 1.0) for a in (row, column))
+def mix(
+    row: Floats, column: Floats, sign: Floats, deficit: Floats, ratio: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Return sign, deficit and ratio of sums of independent parts, the first axis.
+
+    Args:
+        row: K_11^(1/2).
+        column: K_22^(1/2).
+        sign: of rho.
+        deficit: of rho.
+        ratio: (K_22/K_11)^(1/2) - 1, if it is known better than by division, as it should be for nearly equal norms.
+    """
+    norms = [np.sqrt(np.sum(a * a, axis=0)) for a in (row, column)]
+    e, f = (a / np.where(norm > 0, norm, 1.0) for a, norm in zip((row, column), norms, strict=True))
+    if ratio is None:
+        total, difference = np.zeros_like(norms[0]), e - f
+    else:
+        total = root_minus_one(np.sum(e * e * ratio * (2 + ratio), axis=0))
+        difference = e * (total - ratio) / (1 + total)
     after = np.where(np.sum(e * f * sign * (1 - deficit), axis=0) >= 0, 1.0, -1.0)
-    return after, np.sum(e * f * np.where(sign == after, deficit, 2 - deficit) + (e - f) ** 2 / 2, axis=0)
+    mixed = np.sum(e * f * np.where(sign == after, deficit, 2 - deficit) + difference**2 / 2, axis=0)
+    return after, mixed, total
+
+
+def root_minus_one(q: Floats) -> Floats:
+    """Return (1 + q)^(1/2) - 1 without cancellation."""
+    return q / (1 + np.sqrt(1 + q))
 
 
 def aligned(a: Any) -> Any:
@@ -88,8 +114,8 @@ def weighted(step: Dense | Conv, x: Floats) -> Floats:
     return np.concatenate([x, bias], axis=-1)
 
 
-def vector_deficits(u: Floats, v: Floats) -> tuple[Floats, Floats]:
-    """Return sign and deficit of the angle between rows of u and v.
+def vector_deficits(u: Floats, v: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return sign and deficit of the angle between rows of u and v, and |v|/|u| - 1.
 
     With d = v - sign u, exact for close floats, the part of d orthogonal to u is as long as that of v.
     """
@@ -97,9 +123,10 @@ def vector_deficits(u: Floats, v: Floats) -> tuple[Floats, Floats]:
     sign = np.where(dot >= 0, 1.0, -1.0)
     square = np.einsum("ac,ac->a", u, u)
     difference = v - sign[:, None] * u
+    ratio = root_minus_one(np.einsum("ac,ac->a", difference, v + sign[:, None] * u) / square)
     difference -= (np.einsum("ac,ac->a", difference, u) / square)[:, None] * u
     angle = np.arctan2(np.linalg.norm(difference, axis=1), np.abs(dot) / np.sqrt(square))
-    return sign, 2 * np.sin(angle / 2) ** 2
+    return sign, 2 * np.sin(angle / 2) ** 2, ratio
 
 
 def places_along(step: Conv | Pool, length: int) -> tuple[int, int]:

@@ -7,7 +7,8 @@ training. The recursion is in `kernel_recursion`, the architecture in `wide_netw
 
 Every entry is accurate to about 1e-12 (K_11 K_22)^(1/2), diagonals, duplicates, nearly collinear and nearly opposite
 points included: there K and Theta depend on the angle, which is computed from differences and never from arccos of a
-rounded cosine. Limits of that: nearly collinear pairs after a pool or a global average that precede a kink.
+rounded cosine. Except: nearly collinear images after a pool, or a global average, that a kink follows. There Theta may
+be off by 2e-8; equal images are exact.
 
 Sources: J. Lee et al., Deep neural networks as Gaussian processes, ICLR 2018; A. Jacot, F. Gabriel, C. Hongler, Neural
 tangent kernel, NeurIPS 31 (2018).
@@ -73,8 +74,8 @@ def kernels(net: WideNetwork, x: ArrayLike, y: ArrayLike | None = None, *, jobs:
 def deficits(net: WideNetwork, x: ArrayLike, y: ArrayLike | None = None, *, jobs: int | None = None) -> Kernels:
     """Return (K(x, x) K(y, y))^(1/2) - K(x, y) for both kernels: how far points are from being collinear there.
 
-    At nearly collinear points subtraction loses these numbers; here they keep about 13 digits for networks of half-line
-    activations (relu, leaky relu, abs), and Theta loses digits only by other ones.
+    At nearly collinear points subtraction loses these numbers; here they keep about 12 digits for half-line activations
+    (relu, leaky relu, abs). Other activations are known to 1e-16 only, which a small deficit of Theta feels.
 
     Args:
         net: dense layers, activations, layer norms and residual sums, parametrization "ntk".

@@ -104,7 +104,7 @@ class Nystrom:
         from scipy.linalg import solve_triangular
 
         block = self.kernel(x, self.centers)
-        return solve_triangular(self.factor, block.T, lower=True, overwrite_b=True).T
+        return solve_triangular(self.factor, block.T, lower=True).T
 
     def weights(self, coefficients: Floats) -> Floats:
         """Return c with a(x) . beta = sum_j c_j k(x, c_j)."""
@@ -189,7 +189,8 @@ def choose_centers(kernel: Kernel, x: ArrayLike, count: int, *, ridge: float | N
 
     $$ \ell_i \approx a_i^T (A^T A + \rho I)^{-1} a_i + r_i/\rho, $$
 
-    at most 1. That prefers points that the others do not explain.
+    at most 1. That prefers points that the others do not explain. The scores take n M numbers of memory: of very many
+    points give some.
 
     Args:
         kernel: k.

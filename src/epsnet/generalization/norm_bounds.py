@@ -62,7 +62,7 @@ def certify_norms(
     target = DataTarget.from_arrays(train.name, raw, labels)
     bound = Bound(
         quantity="risk", sense="<=", value=values[best] * (1 + SLACK), kind=Kind.STATISTICAL, delta=Fraction(delta),
-        measure=measure(features), arithmetic="float64", theorem=theorem, rule="norm_bounds",
+        measure=measure(features), arithmetic="exact", theorem=theorem, rule="norm_bounds",
         hypotheses=rule.hypotheses(len(train), features), assumptions=(INDEPENDENCE, RAW),
         network=network.sha256, target=target.sha256,
     )  # fmt: skip

@@ -27,6 +27,7 @@ PAC-Bayesian theorem, arXiv:cs/0411099 (2004).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -179,18 +180,17 @@ def _descend(
     """Return means and logarithms of deviations (r, k) after L-BFGS from a start."""
     from scipy.optimize import OptimizeResult, minimize
 
-    gradients, count = _gradients(problem, std), 0
+    gradients, count = _gradients(problem), 0
 
     def objective(theta: Floats) -> tuple[float, Floats]:
         units, logs = theta.reshape(2, *mean.shape)
-        risk, slopes = gradients(units, logs)
         center, square = units * std, np.exp(2 * logs)
+        risk, slopes = gradients(center, logs)
         kl = float((square - 1 - 2 * logs).sum() + (center**2).sum()) / 2
         value = problem.bound(risk, kl)
         by_risk, by_kl = _slopes(risk, value, len(problem.labels))
-        return value, np.concatenate(
-            [(by_risk * slopes[0] + by_kl * center * std).ravel(), (by_risk * slopes[1] + by_kl * (square - 1)).ravel()]
-        )
+        slopes = by_risk * slopes + by_kl * np.stack([center, square - 1])
+        return value, np.stack([slopes[0] * std, slopes[1]]).ravel()
 
     def note(intermediate_result: OptimizeResult) -> None:
         nonlocal count
@@ -204,8 +204,33 @@ def _descend(
     return units * std, logs
 
 
-def _gradients(problem: _Problem, unit: Floats) -> Callable[[Floats, Floats], tuple[float, Floats]]:
-    """Return (m/unit, ln s) -> the Gibbs risk on the sample and its gradient (2, r, k), in float32 by blocks of points.
+def _gradients(problem: _Problem) -> Callable[[Floats, Floats], tuple[float, Floats]]:
+    """Return (m, ln s) -> the Gibbs risk on the sample and its gradient (2, r, k), in float32 by blocks of points."""
+    n = len(problem.labels)
+    rows = min(n, _BLOCK)
+    blocks = -(-n // rows)
+
+    def padded(array: NDArray[Any]) -> NDArray[Any]:
+        result = np.zeros((blocks * rows, *array.shape[1:]), array.dtype)
+        result[:n] = array
+        return result.reshape(blocks, rows, *array.shape[1:])
+
+    shares = np.full(n, 1 / n, np.float32)
+    total = _program(problem.classes)
+    import jax
+
+    data = jax.device_put(tuple(map(padded, (problem.inside, problem.outside, problem.labels, shares))))
+
+    def evaluate(means: Floats, logs: Floats) -> tuple[float, Floats]:
+        value, slopes = total(np.stack([means, logs]).astype(np.float32), data)
+        return max(float(value), 0.0), np.asarray(slopes, dtype=np.float64)
+
+    return evaluate
+
+
+@functools.cache
+def _program(classes: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Return the compiled sum over blocks of points of the Gibbs risk and its gradient by (m, ln s).
 
     With the nodes z_i and weights w_i of Gauss-Hermite quadrature, the risk of a point of class y is
     1 - sum_i w_i prod_{c != y} Phi((M_y - M_c + S_y z_i)/S_c).
@@ -216,22 +241,12 @@ def _gradients(problem: _Problem, unit: Floats) -> Callable[[Floats, Floats], tu
     except ImportError as error:
         raise MissingExtraError("Training a posterior", "jax") from error
 
-    n = len(problem.labels)
-    blocks = -(-n // _BLOCK)
-
-    def padded(array: NDArray[Any]) -> NDArray[Any]:
-        rows = np.zeros((blocks * _BLOCK, *array.shape[1:]), array.dtype)
-        rows[:n] = array
-        return rows.reshape(blocks, _BLOCK, *array.shape[1:])
-
     places, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    nodes = places.astype(np.float32)[:, None, None]
-    shares = (weights / weights.sum()).astype(np.float32)
-    others = np.array([[c for c in range(problem.classes) if c != y] for y in range(problem.classes)], np.int32)
-    scale = unit.astype(np.float32)
+    nodes, shares = places.astype(np.float32)[:, None, None], (weights / weights.sum()).astype(np.float32)
+    others = np.array([[c for c in range(classes) if c != y] for y in range(classes)], np.int32)
 
     def risk(params: Any, inside: Any, outside: Any, labels: Any, share: Any) -> Any:
-        center = inside @ (params[0] * scale)
+        center = inside @ params[0]
         spread = jnp.sqrt((inside * inside) @ jnp.exp(2 * params[1]) + outside[:, None] + np.float32(_SMALL))
         own, rest = labels[:, None], jnp.asarray(others)[labels]
         (own_center, center), (own_spread, spread) = (
@@ -240,23 +255,14 @@ def _gradients(problem: _Problem, unit: Floats) -> Callable[[Floats, Floats], tu
         arguments = (own_center - center + nodes * own_spread) / spread
         return (shares @ (1 - jnp.prod(jax.scipy.special.ndtr(arguments), axis=2))) @ share
 
-    slope = jax.value_and_grad(risk)
-
     @jax.jit
     def total(params: Any, data: Any) -> Any:
         def add(carry: Any, block: Any) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, carry, slope(params, *block)), None
+            return jax.tree.map(jnp.add, carry, jax.value_and_grad(risk)(params, *block)), None
 
         return jax.lax.scan(add, (np.float32(0), jnp.zeros_like(params)), data)[0]
 
-    shared = np.full(n, 1 / n, np.float32)
-    data = jax.device_put(tuple(map(padded, (problem.inside, problem.outside, problem.labels, shared))))
-
-    def evaluate(units: Floats, logs: Floats) -> tuple[float, Floats]:
-        value, slopes = total(np.stack([units, logs]).astype(np.float32), data)
-        return float(value), np.asarray(slopes, dtype=np.float64)
-
-    return evaluate
+    return total
 
 
 def _kl_inverse(risk: float, level: float) -> float:

@@ -16,7 +16,7 @@ from epsnet.core.rounding_error import float64_error
 
 Array = NDArray[np.float64]
 
-_BLOCK = 2000
+_BLOCK, _NUMBERS = 2000, 2**22
 _MAX_ENTRIES = 2**24
 
 
@@ -57,15 +57,16 @@ def matrices(network: Network) -> list[Array]:
     Raises:
         DomainError: it has skips, other activations, or too many weights.
     """
-    tables, biases = [], []
+    tables, biases, entries = [], [], 0
     for number, layer in enumerate(network.layers):
         last = number == len(network.layers) - 1
         plain = len(layer.terms) == 1 and layer.terms[0][0] == number
         if not plain or set(layer.activations) != {"identity" if last else "relu"}:
             raise DomainError("The bound is about plain ReLU networks with linear outputs. Use one.")
         linear = layer.terms[0][1]
-        if math.prod(linear.shape) > _MAX_ENTRIES:
-            raise DomainError(f"A layer has more than {_MAX_ENTRIES:,} entries. Use a smaller network.")
+        entries += math.prod(linear.shape)
+        if entries > _MAX_ENTRIES:
+            raise DomainError(f"The matrices have more than {_MAX_ENTRIES:,} entries. Use a smaller network.")
         if isinstance(linear, Dense):
             table = linear.weight
         else:
@@ -97,8 +98,9 @@ def certain_margins(network: Network, features: Array, labels: NDArray[np.int64]
     """
     lipschitz = math.prod(map(spectral_norm, matrices(network))) if relative else 0.0
     found = np.empty(len(features))
-    for start in range(0, len(features), _BLOCK):
-        x, y = features[start : start + _BLOCK], labels[start : start + _BLOCK]
+    block = max(1, min(_BLOCK, _NUMBERS // (network.inputs + network.size.neurons + network.outputs)))
+    for start in range(0, len(features), block):
+        x, y = features[start : start + block], labels[start : start + block]
         values = realize(network, x).reshape(len(x), -1)
         doubt = 2 * float64_error(network, x, x)
         doubt = doubt + 1.01 * lipschitz * relative * np.linalg.norm(x, axis=1)[:, None]
@@ -107,5 +109,5 @@ def certain_margins(network: Network, features: Array, labels: NDArray[np.int64]
         others = values + doubt
         others[rows, y] = -np.inf
         gap = (values - doubt)[rows, y] - others.max(axis=1)
-        found[start : start + _BLOCK] = np.where(np.isfinite(gap), gap - 2.0**-50 * np.abs(gap), -np.inf)
+        found[start : start + block] = np.where(np.isfinite(gap), gap - 2.0**-50 * np.abs(gap), -np.inf)
     return found

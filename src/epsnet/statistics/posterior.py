@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 MAX_DEVIATION = 1e-6
 """The largest ||B^T B - I|| of a basis."""
 _MAX_LOG = 100.0
-_BLOCK = 2000
+_BLOCK, _NUMBERS = 2000, 2**18
 _STEPS = (0.25, 0.125, 0.0625, 0.03125)
 _RANGE = 8.5
 _FLOOR = 1e-9
@@ -264,13 +264,14 @@ def _probability(gaps: Array, own: Array, rest: Array, step: float) -> Array:
     """Return the trapezoidal sum of phi(z) prod_c Phi((gap_c + own z) / rest_c)."""
     from scipy.special import ndtr
 
-    total = np.zeros(len(gaps))
-    count = int(_RANGE / step)
-    for number in range(-count, count + 1):
-        z = step * number
-        weight = step * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-        total += weight * ndtr((gaps + own * z) / rest).prod(axis=1)
-    return total
+    z = step * np.arange(-int(_RANGE / step), int(_RANGE / step) + 1)
+    weights = step * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    block, found = max(1, _NUMBERS // (len(z) * gaps.shape[1])), []
+    for start in range(0, len(gaps), block):
+        rows = slice(start, start + block)
+        inside = gaps[rows, None] + own[rows, None] * z[:, None]
+        found.append(ndtr(inside / rest[rows, None]).prod(axis=2) @ weights)
+    return np.concatenate(found)
 
 
 @functools.cache

@@ -56,7 +56,9 @@ Floats = NDArray[np.float64]
 
 
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
-    """Return one case for each width of both parts; a small budget leaves out the widest and takes fewer networks.
+    """Return one case for each width of both parts, and all of them once more for each further minute.
+
+    A small budget leaves out the widest and takes fewer networks.
 
     Raises:
         MissingExtraError: JAX is not installed.
@@ -65,12 +67,13 @@ def cases(budget: float, seed: int) -> list[dict[str, Any]]:
         import jax  # noqa: F401
     except ModuleNotFoundError:
         raise MissingExtraError("jax", "This study") from None
-    count = 5 if budget >= 30 else 3
-    networks, starts = (SEEDS, STARTS) if budget >= 30 else (16, 2)
-    first, second = seeds(seed, 2)
+    small = budget < 30
+    widths, kernels, starts = (WIDTHS[:3], 16, 2) if small else (WIDTHS, SEEDS, STARTS)
     return [
-        *({"part": "kernel", "width": n, "networks": networks, "seed": first} for n in WIDTHS[:count]),
-        *({"part": "training", "width": n, "networks": starts, "seed": second} for n in WIDTHS[:count]),
+        {"part": part, "width": n, "networks": networks, "seed": own}
+        for own in seeds(seed, max(1, int(budget / 60)))
+        for part, networks in (("kernel", kernels), ("training", starts))
+        for n in widths
     ]
 
 
@@ -248,9 +251,9 @@ def draw(finished: Sequence[Finished], analysis: Analysis) -> Figure:
         middle.plot(steps, predicted, color=style.color, linewidth=1, label=f"{label}, linearized")
     middle.set(xlabel="steps of gradient descent", ylabel="output at a test point")
     middle.set_title("training against the closed form", fontsize=10)
-    widths = [c.inputs["width"] for c in training]
+    widths = sorted({c.inputs["width"] for c in training})
     for (name, subject), style in zip(LAZY.items(), STYLES, strict=False):
-        means = [np.mean(c.result[name]) for c in training]
+        means = [np.mean([v for c in training if c.inputs["width"] == n for v in c.result[name]]) for n in widths]
         label = f"{subject}, relative" if name != "distance" else "outputs, root mean square"
         right.loglog(widths, means, style.marker + "-", color=style.color, linewidth=1, label=label)
     if training:

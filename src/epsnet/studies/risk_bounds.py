@@ -59,10 +59,10 @@ _FAMILY_CONFIDENCE = 0.95
 
 
 def cases(budget: float, seed: int) -> list[dict[str, Any]]:
-    """Return the tasks, one for each 0.8 seconds of the budget but at least 40, and the digits."""
+    """Return the digits, and the tasks: one for each 0.8 seconds that are left of the budget, but at least 40."""
     tasks = max(_LEAST_TASKS, int((budget - _SECONDS_OF_DIGITS) / _SECONDS_OF_A_TASK))
     planned: list[dict[str, Any]] = [{"task": number} for number in seeds(seed, tasks)]
-    return [*planned, {"digits": 60_000, "seed": seed}]
+    return [{"digits": 60_000, "seed": seed}, *planned]
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 r"""Rule `norm_bounds`: the risk of a plain ReLU network from its margins on the sample it was trained on, and norms.
 
 The formulas are those of `statistics.norm_bounds`: rademacher-linear (for one layer), golowich, spectral-margin. The
-feature map, the depth and the widths have weights as well, by which delta is multiplied.
+feature map, the depth and the widths have weights as well, by which delta is multiplied. The risk is that of the network
+in exact arithmetic, for which the theorems are; the margins on the sample are certain whatever the rounding.
 
 Witness: `features`, the code of the feature map; `margin`, gamma > 0.
 """
@@ -16,7 +17,15 @@ from numpy.typing import NDArray
 from epsnet.certify.bound import Kind
 from epsnet.certify.errors import CheckError
 from epsnet.checker.rule import Context, Verdict
-from epsnet.checker.rules.pac_bayes import INDEPENDENCE, MAX_WORK, RAW, feature_map, measure, sample_of
+from epsnet.checker.rules.pac_bayes import (
+    INDEPENDENCE,
+    MAX_WORK,
+    RAW,
+    feature_map,
+    measure,
+    require_dimension,
+    sample_of,
+)
 from epsnet.core.network import Network
 from epsnet.features.maps import FeatureMap
 from epsnet.statistics.margins import certain_margins, frobenius_norm, matrices
@@ -31,6 +40,11 @@ from epsnet.statistics.prior import grid_nats
 
 THEOREMS = ("rademacher-linear", "golowich", "spectral-margin")
 
+_MAX_FOUND = 2**28
+"""Numbers in the features of all points, which are held at once."""
+_NEURON = 2**10
+"""As how many connections a neuron counts, for what bounds its rounding error."""
+
 
 def fits(network: Network, features: NDArray[np.float64], labels: NDArray[np.int64]) -> bool:
     """Tell whether the sample is one for the network."""
@@ -41,8 +55,11 @@ def fits(network: Network, features: NDArray[np.float64], labels: NDArray[np.int
 def computed(context: Context) -> tuple[FeatureMap, NDArray[np.float64], NDArray[np.int64]]:
     """Return the feature map, the features of the sample and its classes. CheckError if there is too much to do."""
     features, (inputs, labels), network = feature_map(context), sample_of(context), context.network
-    work = max(len(inputs) * max(network.size.connections, network.inputs), features.work(*inputs.shape))
-    context.require(work <= MAX_WORK, "There is too much to be recomputed. Use fewer points or weights.")
+    each = network.size.connections + _NEURON * (network.size.neurons + network.outputs)
+    work = max(len(inputs) * max(each, network.inputs), features.work(*inputs.shape))
+    small = work <= MAX_WORK and len(inputs) * network.inputs <= _MAX_FOUND
+    context.require(small, "There is too much to be recomputed. Use fewer points or weights.")
+    require_dimension(context, features, inputs, network.inputs)
     found = features(inputs)
     moderate = bool(np.isfinite(found).all()) and bool(np.abs(found).max() < 1e100)
     context.require(moderate, "A feature is not a moderate number. Give other data.")
@@ -66,8 +83,9 @@ def norm_bound(
     else:
         by_norm = frobenius_complexity if theorem == "golowich" else spectral_complexity
         complexity, nats = by_norm(tables, size, margin, n)
-    # The data may have chosen the features, the depth and the widths of the hidden layers.
-    nats += features.nats + grid_nats(len(tables)) + sum(grid_nats(len(table)) for table in tables[:-1])
+    # The data may have chosen the features, the depth, the widths and the number of scores. Whether there is a bias is
+    # paid for by the weights of the depths below 1, which are more than those of the others.
+    nats += features.nats + grid_nats(len(tables)) + sum(grid_nats(len(table)) for table in tables)
     return risk_bound(ramp_risk(margins, margin), complexity, nats, n, delta)
 
 
@@ -75,7 +93,7 @@ def check(context: Context) -> Verdict:
     """Check risk <= value with confidence 1 - delta."""
     claim, network = context.claim, context.network
     context.states(
-        "risk", "<=", measure=measure(feature_map(context)), arithmetic="float64", domain=False, network=True,
+        "risk", "<=", measure=measure(feature_map(context)), arithmetic="exact", domain=False, network=True,
         target=True,
     )  # fmt: skip
     margin = context.array("margin", "f")
