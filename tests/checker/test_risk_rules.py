@@ -98,8 +98,8 @@ def forged_network(generator, network):
 
 WRONG = [
     {"delta": DELTA / 2}, {"kind": Kind.PROVED}, {"kind": Kind.VERIFIED}, {"assumptions": ()}, {"quantity": "error"},
-    {"measure": "everything"}, {"hypotheses": ("0 errors in 2,000 points",)}, {"arithmetic": "float32"}, {"sense": ">="},
-    {"theorem": "pac-bayes-kl"}, {"theorem": "clopper-pearson", "rule": "binomial"},
+    {"measure": "everything"}, {"hypotheses": ("0 errors in 2,000 points",)}, {"arithmetic": "float32"},
+    {"sense": ">="}, {"theorem": "pac-bayes-kl"}, {"theorem": "clopper-pearson", "rule": "binomial"},
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from epsnet.certify.errors import DomainError
 from epsnet.core.network import Network
 from epsnet.core.solution import Solution
 from epsnet.data import Sample
-from epsnet.features.maps import FeatureMap, scattering, with_constant
+from epsnet.features.maps import FeatureMap, upright_scattering, with_constant
 from epsnet.generalization.certificates import RiskCertificates, certify_risk
 from epsnet.generalization.pac_bayes import halves
 from epsnet.generalization.posterior_training import train_posterior
@@ -32,7 +32,7 @@ def certify_training(
 ) -> RiskCertificates:
     """Return all bounds of the risk: of the network by code, norms and unused points, of a linear head by PAC-Bayes.
 
-    The head is on scattering features of square images of at most 28 pixels a side, and on the inputs and a constant
+    The head is on scattering features of upright images of at most 28 pixels a side, and on the inputs and a constant
     otherwise.
 
     Args:
@@ -58,10 +58,10 @@ def certify_training(
 
 
 def suitable_features(sample: Sample) -> FeatureMap:
-    """Return scattering for small square images, the inputs and a constant for anything else."""
+    """Return scattering of upright images if they are square and small, otherwise the inputs and a constant."""
     shape = sample.inputs.shape[1:]
     images = len(shape) == 2 and shape[0] == shape[1] <= _SIDE
-    return scattering(side=_SIDE) if images else with_constant()
+    return upright_scattering(side=_SIDE) if images else with_constant()
 
 
 def stored(found: RiskCertificates) -> dict[str, Solution]:

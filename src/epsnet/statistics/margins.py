@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 _BLOCK, _NUMBERS = 2000, 2**22
 _MAX_ENTRIES = 2**24
+_UNDERFLOW = 2.0**-1070
+"""More than the rounding of a product that is not normal."""
 
 
 def spectral_norm(matrix: Array) -> float:
@@ -41,14 +43,14 @@ def spectral_norm(matrix: Array) -> float:
         return math.sqrt(1 + float(np.linalg.norm(rows @ rows.T - np.eye(len(rows)))) + rounding)
 
     residual = float(np.linalg.norm(found / scale - (left * values) @ right)) + rounding * float(values[0])
-    return (length(left.T) * float(values[0]) * length(right) + residual) * scale * (1 + 1e-14)
+    return (length(left.T) * float(values[0]) * length(right) + residual) * scale * (1 + 1e-14) + _UNDERFLOW
 
 
 def frobenius_norm(matrix: Array) -> float:
     """Return an upper bound of the root of the sum of the squares, above it by rounding only."""
     found = np.asarray(matrix, dtype=np.float64)
     scale = float(np.abs(found).max()) or 1.0
-    return float(np.linalg.norm(found / scale)) * scale * (1 + float(gamma(found.size + 8)))
+    return float(np.linalg.norm(found / scale)) * scale * (1 + float(gamma(found.size + 8))) + _UNDERFLOW
 
 
 def matrices(network: Network) -> list[Array]:

@@ -1,8 +1,8 @@
 r"""Rule `norm_bounds`: the risk of a plain ReLU network from its margins on the sample it was trained on, and norms.
 
 The formulas are those of `statistics.norm_bounds`: rademacher-linear (for one layer), golowich, spectral-margin. The
-feature map, the depth and the widths have weights as well, by which delta is multiplied. The risk is that of the network
-in exact arithmetic, for which the theorems are; the margins on the sample are certain whatever the rounding.
+feature map, the depth and the widths have weights as well, by which delta is multiplied. The theorems are about the
+network in exact arithmetic, and so is the risk; the margins on the sample are those that rounding cannot take away.
 
 Witness: `features`, the code of the feature map; `margin`, gamma > 0.
 """
@@ -84,7 +84,7 @@ def norm_bound(
         by_norm = frobenius_complexity if theorem == "golowich" else spectral_complexity
         complexity, nats = by_norm(tables, size, margin, n)
     # The data may have chosen the features, the depth, the widths and the number of scores. Whether there is a bias is
-    # paid for by the weights of the depths below 1, which are more than those of the others.
+    # paid for by the depths below 1, which weigh more than the others.
     nats += features.nats + grid_nats(len(tables)) + sum(grid_nats(len(table)) for table in tables)
     return risk_bound(ramp_risk(margins, margin), complexity, nats, n, delta)
 

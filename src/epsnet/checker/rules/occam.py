@@ -49,9 +49,9 @@ def check(context: Context) -> Verdict:
     stream = context.array("stream", "i")
     plain = 1 <= len(stream) <= MAX_BYTES and bool(((stream >= 0) & (stream < 256)).all())
     context.require(plain, "The code is no sequence of bytes, or too long. Build it anew.")
+    features, found, labels = computed(context)
     decoded = decode_stream(stream.astype(np.uint8).tobytes())
     context.require(decoded.sha256 == network.sha256, "The code is that of another network. Build it anew.")
-    features, found, labels = computed(context)
     errors = int(np.count_nonzero(~(certain_margins(network, found, labels, features.rounding) > 0)))
     if claim.limit < 1:
         tail = binomial_tail(errors, len(found), claim.limit)
