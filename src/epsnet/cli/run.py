@@ -188,7 +188,7 @@ class Run:
 
         def report(key: str, done: int, planned: int) -> None:
             if not quiet:
-                print(f"certificate {done}/{planned}   {key}", file=sys.stderr, flush=True)
+                print(f"{done}/{planned}   {key}", file=sys.stderr, flush=True)
 
         found = certify_training(source.train(), solution.network, source.test(), seed=self.seed, progress=report)
         for key, each in stored(found).items():

@@ -15,7 +15,7 @@ Without pooling before it, flatten needs p = q only: O(P) numbers for a pair of 
 independent parts k = 1, 2, ... (bias, pixels of a window, summands) with deficits g_k of one sign has
 
 $$ g = \sum_k e_k e'_k\, g_k + \tfrac12 \sum_k (e_k - e'_k)^2, \qquad
-   e_k = \bigl(K_{11}^{(k)}/\textstyle\sum_l K_{11}^{(l)}\bigr)^{1/2}, $$
+   e_k = \bigl(K_{11}^{(k)}/\sum_l K_{11}^{(l)}\bigr)^{1/2}, $$
 
 e' likewise from K_22, and 2 - g_k for the parts of the other sign. All terms are >= 0, nothing cancels. Pooling and
 global averages mix covariances of different pixels; there the deficit is 1 - abs(rho) as computed, and below `LOST` it

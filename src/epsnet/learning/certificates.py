@@ -17,6 +17,7 @@ from epsnet.generalization.pac_bayes import halves
 from epsnet.generalization.posterior_training import train_posterior
 
 _SIDE = 28
+_STEPS, _SHOWN = 40, 10
 _PARTS = {"half-draw": "second half", "half-binomial": "second half", "unused": "test"}
 
 
@@ -42,7 +43,7 @@ def certify_training(
         delta: 1 - confidence, of all bounds together.
         seed: of the division into halves.
         rank: directions in which the posterior differs from its prior.
-        progress: see `certify_risk`.
+        progress: as in `certify_risk`; called by the training of a posterior as well.
 
     Raises:
         DomainError: the labels are no classes, or the samples do not fit.
@@ -50,7 +51,12 @@ def certify_training(
     """
     if train.classes is None:
         raise DomainError(f"The labels of {train.name} are real numbers. The risk of a classification is certified.")
-    fit = functools.partial(train_posterior, rank=rank, delta=float(delta))
+
+    def step(number: int, bound: float) -> None:
+        if progress is not None and number % _SHOWN == 0:
+            progress(f"a posterior with Gibbs risk <= {bound:.4f}", number, _STEPS)
+
+    fit = functools.partial(train_posterior, rank=rank, iterations=_STEPS, delta=float(delta), progress=step)
     return certify_risk(
         train, fit, features=suitable_features(train), network=network, unused=unused, delta=delta, seed=seed,
         progress=progress,

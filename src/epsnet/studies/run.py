@@ -24,7 +24,10 @@ class StudyResult:
     """A study that was run.
 
     Attributes:
-        name, claim, source, rule: those of the study.
+        name: of the study.
+        claim: of the study.
+        source: of the study.
+        rule: of the study.
         table: the measured numbers beside the predicted ones.
         verdict: holds, contradicts or undecided, and why.
         remarks: what else the measurements say, in sentences.
