@@ -24,7 +24,7 @@ MEASURE = "the distribution that the sample was drawn from"
 INDEPENDENCE = (
     "the points of the sample are independent, from the distribution of the risk, and were not used in training"
 )
-_BLOCK = 2000
+_BLOCK, _NUMBERS = 2000, 2**22
 
 
 def count_errors(network: Network, inputs: NDArray[np.float64], labels: NDArray, tolerance: float | None) -> int:
@@ -34,8 +34,9 @@ def count_errors(network: Network, inputs: NDArray[np.float64], labels: NDArray,
     itself is rounded too.
     """
     errors = 0
-    for start in range(0, len(inputs), _BLOCK):
-        x, y = inputs[start : start + _BLOCK], labels[start : start + _BLOCK]
+    block = max(1, min(_BLOCK, _NUMBERS // (network.inputs + network.size.neurons + network.outputs)))
+    for start in range(0, len(inputs), block):
+        x, y = inputs[start : start + block], labels[start : start + block]
         values = realize(network, x).reshape(len(x), -1)
         doubt = 2 * float64_error(network, x, x)
         doubt = doubt + 2.0**-50 * (doubt + np.abs(values)) + 2.0**-1000

@@ -39,7 +39,7 @@ from epsnet.statistics.prior import prior_nats
 from epsnet.statistics.scaling import fitted_scaling
 
 INDEPENDENCE = "the points of the sample are independent, from the distribution of the risk"
-RAW = "nothing was fitted to the inputs before they became the sample"
+RAW = "nothing was fitted to the inputs before they became the sample; the list of feature maps was fixed without it"
 OTHER_POINTS = "the prior and the features were made without the points of the sample"
 ONE_DRAW = "the posterior was not changed until its draw was good: its hash is the seed of its only draw"
 PHI = "SciPy evaluates the normal distribution function to within 16 units in the last place"
