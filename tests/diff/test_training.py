@@ -304,6 +304,8 @@ def test_bad_data() -> None:
         fit(TABLE, TARGETS[:3], [3, 1], loss="square")
     with pytest.raises(DomainError, match="make no network"):
         fit(TABLE, TARGETS, [3], loss="square")
+    with pytest.raises(DomainError, match="too large to square"):
+        fit(np.eye(3), np.array([1e200, 0.0, 1.0]), [3, 2, 1], loss="square", epochs=1)
 
 
 def test_defaults_train_every_kind_of_sample() -> None:

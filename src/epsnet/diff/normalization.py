@@ -11,6 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from epsnet.certify.errors import DomainError
+
+_LARGEST = 1e150
+
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -33,7 +37,13 @@ def normalization(inputs: NDArray[Any], targets: NDArray[np.float64] | None) -> 
     Arguments:
         inputs: uint8 images (n, h, w) or a float64 matrix (n, d).
         targets: real targets (n, m); None for class labels, which stay as they are.
+
+    Raises:
+        DomainError: a number whose square is beyond float64.
     """
+    for values in (inputs, targets):
+        if values is not None and np.abs(values).max(initial=0) > _LARGEST:
+            raise DomainError(f"The data contain numbers beyond {_LARGEST:g}, too large to square. Scale them.")
     if inputs.dtype == np.uint8:
         size = int(np.prod(inputs.shape[1:]))
         center, scale = np.full(size, inputs.mean()), np.full(size, inputs.std())
