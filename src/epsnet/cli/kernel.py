@@ -18,6 +18,7 @@ def kernel(
     data: Annotated[str, typer.Argument(help='Data with labels: idx folder, npz or csv, or "mnist".')],
     depth: Annotated[int, typer.Option(help="Dense layers of the network.", min=1)] = 3,
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    bias: Annotated[float, typer.Option(help="Standard deviation of the biases; 1 is that of the inputs.")] = 1.0,
     kind: Annotated[str, typer.Option(help="ntk (a trained network) or nngp (a Bayesian one).")] = "ntk",
     ridge: Annotated[float, typer.Option(help="Ridge, or variance of the noise.")] = 1e-3,
     training_time: Annotated[float, typer.Option("--time", help="Stop gradient flow at this time.")] = math.inf,
@@ -53,15 +54,24 @@ def kernel(
             raise DomainError("A support vector machine needs classes. Leave --svm out.")
         if len(train) > _MOST and rank is None:
             raise DomainError(f"{len(train):,} points need {8 * len(train) ** 2:.1e} bytes. Give --rank 2000.")
-        scale = float(np.sqrt(np.mean(train.matrix() ** 2))) or 1.0
-        options: dict[str, Any] = {"ridge": ridge, "time": training_time, "kernel": kind, "rank": rank}
+        known = train.matrix()
+        images = train.inputs.ndim == 3
+        center, scale = (known.mean(), known.std()) if images else (known.mean(axis=0), known.std(axis=0))
+        scale = np.where(scale > 0, scale, 1.0)
+        options: dict[str, Any] = {
+            "bias_std": bias,
+            "ridge": ridge,
+            "time": training_time,
+            "kernel": kind,
+            "rank": rank,
+        }
         model = (
             NTKClassifier(depth, activation, C=svm, random_state=seed, **options)
             if classes
             else NTKRegressor(depth, activation, random_state=seed, **options)
         )
-        model.fit(train.matrix() / scale, train.labels)
-        found = model.predict(test.matrix() / scale)
+        model.fit((known - center) / scale, train.labels)
+        found = model.predict((test.matrix() - center) / scale)
         result: dict[str, Any] = {"train": len(train), "test": len(test)}
         if classes:
             errors = int(np.count_nonzero(found != test.labels))
@@ -71,7 +81,7 @@ def kernel(
             result["root_mean_square"] = float(np.sqrt(np.mean((found - test.labels) ** 2)))
             text = f"root mean square {result['root_mean_square']:.6g}   ESTIMATED"
         if figure is not None:
-            _draw(figure, model, train, scale)
+            _draw(figure, model, train, (center, scale))
         if as_json:
             print_json(result)
             return
@@ -82,7 +92,7 @@ def kernel(
             typer.echo(f"figure    {figure}")
 
 
-def _draw(path: Path, model: Any, train: Any, scale: float) -> None:
+def _draw(path: Path, model: Any, train: Any, maps: Any) -> None:
     import numpy as np
 
     from epsnet.certify.errors import MissingExtraError
@@ -94,7 +104,8 @@ def _draw(path: Path, model: Any, train: Any, scale: float) -> None:
         raise MissingExtraError("plot", "Drawing") from None
     x = train.matrix()[:, 0]
     places = np.linspace(x.min(), x.max(), 400)
-    mean, std = (values.ravel() for values in model.predict(places[:, None] / scale, return_std=True))
+    center, scale = maps
+    mean, std = (v.ravel() for v in model.predict((places[:, None] - center) / scale, return_std=True))
     drawing = Figure(figsize=(7.0, 3.8), layout="constrained")
     axes = drawing.subplots()
     axes.fill_between(places, mean - 2 * std, mean + 2 * std, alpha=0.2, label="two standard deviations, ESTIMATED")
