@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import joblib
+import mpmath
 import numpy as np
 import pytest
 
@@ -48,12 +49,19 @@ def load(name):
     return module
 
 
-cases, build, reference = load("cases"), load("build"), load("reference")
+with mpmath.workdps(mpmath.mp.dps):  # the reference sets 50 digits, which are not for other tests
+    cases, build, reference = load("cases"), load("build"), load("reference")
 SPECS = {**cases.VECTORS, **cases.IMAGES, **cases.ANY}
 with (BENCHMARK / "results" / "reference.csv").open() as file:
     ROWS = {
         key: list(rows) for key, rows in itertools.groupby(csv.DictReader(file), lambda r: (r["case"], r["points"]))
     }
+
+
+@pytest.fixture(autouse=True)
+def _fifty_digits():
+    with mpmath.workdps(50):
+        yield
 
 
 def data(label):
