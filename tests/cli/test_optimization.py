@@ -44,7 +44,7 @@ def test_spline(epsnet, curve):
 @pytest.mark.parametrize(
     "options, complaint",
     [
-        (("--beta", "-1"), "positive beta"),
+        (("--beta", "-1"), "not positive"),
         (("--beta", "0.5", "--spline", "--figure", "x.png"), "shows training"),
         (("--beta", "0.5", "--spline", "--network", "x.eps"), "no --network"),
         (("--beta", "0.5", "--network", "nothing.eps"), "does not exist"),
