@@ -1,6 +1,5 @@
 """The same bytes in every mode: both JAX precisions, main thread or worker, with -O or without, one thread or two."""
 
-import itertools
 import os
 import subprocess
 import sys
@@ -54,7 +53,11 @@ def stored(tmp_path_factory):
 
 def test_bounds_are_byte_identical(stored):
     found = {}
-    for x64, where, flag, threads in itertools.product(("0", "1"), ("main", "worker"), ("", "-O"), ("1", "2")):
+    # Half of all modes: any three of the four settings occur in all combinations.
+    for number in range(8):
+        bits = [number >> place & 1 for place in range(3)]
+        x64, where, flag = str(bits[0]), ("main", "worker")[bits[1]], ("", "-O")[bits[2]]
+        threads = str(1 + sum(bits) % 2)
         limits = {name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         run = subprocess.run(
             [sys.executable, *([flag] if flag else []), "-c", PROGRAM, str(stored), where],
