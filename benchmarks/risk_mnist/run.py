@@ -22,9 +22,9 @@ from epsnet.data.idx import read_idx
 from epsnet.features import scattering_features, upright
 from epsnet.features.maps import FeatureMap, scattering, upright_scattering
 from epsnet.generalization.pac_bayes import halves, pac_bayes_kl
-from epsnet.generalization.posterior import GaussianPosterior
 from epsnet.generalization.posterior_training import train_posterior
 from epsnet.statistics.binomial import clopper_pearson
+from epsnet.statistics.posterior import GaussianPosterior
 from epsnet.statistics.prior import prior_nats
 
 RESULTS = Path(__file__).parent / "results"

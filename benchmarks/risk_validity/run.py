@@ -20,7 +20,8 @@ from epsnet.certify.errors import EpsnetError
 from epsnet.data import Sample
 from epsnet.generalization.certificates import NAMES, certify_unused
 from epsnet.generalization.pac_bayes import certify_posterior
-from epsnet.generalization.posterior import GaussianPosterior, head, logistic_posterior
+from epsnet.generalization.posterior import head, logistic_posterior
+from epsnet.statistics.posterior import GaussianPosterior
 from epsnet.studies.risk_bounds import DELTA, measure_task, task
 
 RESULTS = Path(__file__).parent / "results"

@@ -20,7 +20,8 @@ from epsnet.core.target import DataTarget
 from epsnet.data import Sample
 from epsnet.features.maps import identity, scattering, with_constant
 from epsnet.generalization.pac_bayes import certify_posterior, dump
-from epsnet.generalization.posterior import GaussianPosterior, head
+from epsnet.generalization.posterior import head
+from epsnet.statistics.posterior import GaussianPosterior
 
 CENTERS = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.5], [-1.0, -1.0, 1.0]])
 DELTA = Fraction(1, 20)

@@ -28,9 +28,10 @@ from epsnet.generalization.certificates import certify_risk
 from epsnet.generalization.norm_bounds import certify_norms
 from epsnet.generalization.occam import certify_code
 from epsnet.generalization.pac_bayes import certify_posterior, dump, pac_bayes_kl
-from epsnet.generalization.posterior import GaussianPosterior, head, logistic_posterior
+from epsnet.generalization.posterior import head, logistic_posterior
 from epsnet.statistics.margins import certain_margins, frobenius_norm, matrices, spectral_norm
 from epsnet.statistics.norm_bounds import frobenius_complexity, ramp_risk, risk_bound
+from epsnet.statistics.posterior import GaussianPosterior
 from epsnet.statistics.prior import grid_nats, prior_nats
 from epsnet.statistics.scaling import fitted_scaling
 

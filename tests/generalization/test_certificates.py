@@ -17,7 +17,7 @@ from epsnet.data import Sample
 from epsnet.features.maps import with_constant
 from epsnet.generalization.certificates import NAMES, certify_risk, certify_unused
 from epsnet.generalization.ledger import DeltaLedger
-from epsnet.generalization.occam import certify_code, compress
+from epsnet.generalization.occam import certify_code, shorten_code
 from epsnet.generalization.posterior import logistic_posterior
 from epsnet.studies import risk_bounds
 
@@ -105,7 +105,7 @@ def test_compression_makes_the_code_bound_smaller():
     train = sample(0, 1000)
     random = np.random.default_rng(2)
     network = Network.from_layers([(CENTERS + 0.01 * random.standard_normal((3, 2)), 0.01 * random.standard_normal(3))])
-    small = compress(network, train.matrix(), train.labels)
+    small = shorten_code(network, train.matrix(), train.labels)
     before, after = (certify_code(train, each) for each in (network, small))
     assert after.error.value < before.error.value
     assert after.stats["bytes"] < before.stats["bytes"]

@@ -13,7 +13,8 @@ from epsnet.checker.kernel import check
 from epsnet.data import Sample
 from epsnet.features.maps import with_constant
 from epsnet.generalization.pac_bayes import certify_posterior, halves, pac_bayes_kl, prior_from
-from epsnet.generalization.posterior import GaussianPosterior, head, logistic_head, logistic_posterior
+from epsnet.generalization.posterior import head, logistic_head, logistic_posterior
+from epsnet.statistics.posterior import GaussianPosterior
 
 
 def sample(seed=0, n=400, d=3, classes=3):

@@ -38,7 +38,7 @@ from epsnet.data import Sample
 from epsnet.features.maps import FeatureMap, identity
 from epsnet.generalization.ledger import DeltaLedger
 from epsnet.generalization.norm_bounds import certify_norms
-from epsnet.generalization.occam import certify_code, compress
+from epsnet.generalization.occam import certify_code, shorten_code
 from epsnet.generalization.pac_bayes import Fit, certify_posterior, halves, prior_from, raw_sample
 from epsnet.generalization.posterior import head
 from epsnet.statistics.binomial import clopper_pearson
@@ -159,7 +159,7 @@ def certify_risk(
         fit: (features, labels, classes) -> a `GaussianPosterior` with a prior without data. Sees no other points.
         features: a map of `epsnet.features.maps`; by default the inputs themselves.
         network: a network of the inputs that was trained on `train`; by default the mean head of the posterior, on the
-            features. It is what the bounds by code (after `compress`), by norms and from unused points are about.
+            features. It is what the bounds by code (after `shorten_code`), by norms and from unused points are about.
         unused: points that nothing was trained on.
         delta: 1 - confidence, of all bounds together.
         seed: of the division into halves.
@@ -192,7 +192,7 @@ def certify_risk(
 
     own, seen = (features, found) if network is None else (identity(), raw)
     network = network or head(posterior.mean_weights())
-    small = compress(network, seen, labels)
+    small = shorten_code(network, seen, labels)
     add("code", certify_code(train, small, own, delta=ledger["code"]))
     for key, theorem in BY_NORMS.items():
         if key in keys:

@@ -22,7 +22,7 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError:
-    raise MissingExtraError("sklearn", "The scikit-learn estimators") from None
+    raise MissingExtraError("sklearn", "A scikit-learn estimator") from None
 
 Floats = NDArray[np.float64]
 

@@ -49,7 +49,7 @@ _UNIT = float(np.finfo(np.float64).eps)
 _DIAGONAL_ROWS = 16
 
 
-class FeatureMap(Protocol):
+class LinearFeatures(Protocol):
     """What linear regression on features asks for: a(x), products with it, and k(x, x)."""
 
     @property
@@ -170,7 +170,7 @@ class KernelError:
     frobenius: float
 
 
-def kernel_error(features: FeatureMap, kernel: Kernel, x: ArrayLike) -> KernelError:
+def kernel_error(features: LinearFeatures, kernel: Kernel, x: ArrayLike) -> KernelError:
     """Compare a(x_i) . a(x_j) with k(x_i, x_j) for n points, all pairs."""
     points = np.asarray(x, dtype=np.float64)
     exact, a = kernel(points), features(points)
@@ -262,7 +262,7 @@ class NormalEquations:
         trace: the sum of k(x_i, x_i).
     """
 
-    features: FeatureMap
+    features: LinearFeatures
     gram: Floats
     moments: Floats
     points: int
@@ -312,7 +312,7 @@ class LowRankRegression:
         factor: lower triangular with factor factor^T = A^T A + rho I; None after conjugate gradients.
     """
 
-    features: FeatureMap
+    features: LinearFeatures
     coefficients: Floats
     ridge: float
     factor: Floats | None = None
@@ -341,7 +341,7 @@ class LowRankRegression:
         return np.sqrt(rest + self.ridge * np.einsum("ij,ij->j", half, half))
 
 
-def normal_equations(features: FeatureMap, data: Blocks, *, jobs: int = 1) -> NormalEquations:
+def normal_equations(features: LinearFeatures, data: Blocks, *, jobs: int = 1) -> NormalEquations:
     """Sum A^T A and A^T y over blocks of data, in float64, the blocks one after the other.
 
     Args:

@@ -42,7 +42,7 @@ def certify_code(
 
     Args:
         train: the points, raw; the network may depend on them in any way.
-        network: of the features, with one score for each class. It is worth it to give one of few bits: `compress`.
+        network: of the features, with one score for each class. It is worth it to give one of few bits: `shorten_code`.
         features: a map of `epsnet.features.maps`; by default the inputs themselves.
         delta: 1 - confidence.
 
@@ -78,7 +78,7 @@ def certify_code(
     )  # fmt: skip
 
 
-def compress(network: Network, features: NDArray[np.float64], labels: NDArray[np.int64]) -> Network:
+def shorten_code(network: Network, features: NDArray[np.float64], labels: NDArray[np.int64]) -> Network:
     """Return a plain network near this one, of few bits: the one of least bound among those of a list of steps.
 
     The bound holds for all networks at once, so the choice costs nothing.

@@ -18,8 +18,9 @@ from epsnet.core.solution import Solution
 from epsnet.core.target import DataTarget
 from epsnet.data import Sample, split
 from epsnet.features.maps import FeatureMap, identity
-from epsnet.generalization.posterior import GaussianPosterior, head
+from epsnet.generalization.posterior import head
 from epsnet.statistics.kl import kl_upper
+from epsnet.statistics.posterior import GaussianPosterior
 from epsnet.statistics.prior import prior_nats
 from epsnet.statistics.scaling import fitted_scaling
 

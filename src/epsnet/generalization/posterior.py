@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from epsnet.core.network import Network
 from epsnet.statistics.posterior import GaussianPosterior
 
-__all__ = ["GaussianPosterior", "head", "logistic_head", "logistic_posterior"]
-
 Array = NDArray[np.float64]
 
 _PENALTY = 1e-4

@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epsnet.certify.errors import DomainError, MissingExtraError
-from epsnet.generalization.posterior import GaussianPosterior
+from epsnet.statistics.posterior import GaussianPosterior
 
 Floats = NDArray[np.float64]
 

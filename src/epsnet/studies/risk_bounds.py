@@ -34,10 +34,11 @@ from epsnet.features.maps import with_constant
 from epsnet.generalization.bound_figures import draw_bounds
 from epsnet.generalization.certificates import BY_NORMS, NAMES, certify_risk, certify_unused
 from epsnet.generalization.norm_bounds import certify_norms
-from epsnet.generalization.occam import certify_code, compress
+from epsnet.generalization.occam import certify_code, shorten_code
 from epsnet.generalization.pac_bayes import certify_posterior, halves, prior_from
-from epsnet.generalization.posterior import GaussianPosterior, head, logistic_posterior
+from epsnet.generalization.posterior import head, logistic_posterior
 from epsnet.statistics.binomial import clopper_pearson
+from epsnet.statistics.posterior import GaussianPosterior
 from epsnet.studies.figures import STYLES, finish, new_figure
 from epsnet.studies.study import Analysis, Comparison, Study, Verdict, judge, unless_all_hold
 
@@ -128,7 +129,7 @@ def measure_task(seed: int) -> dict[str, Any]:
     network = head(posterior.mean_weights())
     first, second = halves(train, seed)
     prior = prior_from(first, logistic_posterior)
-    small = compress(network, train.matrix(), train.labels)
+    small = shorten_code(network, train.matrix(), train.labels)
     drawn, gibbs = certify_posterior(train, posterior, delta=DELTA, gibbs_delta=DELTA)
     found: dict[str, Solution | Bound | None] = {
         "gibbs": gibbs,
